@@ -1,0 +1,199 @@
+package health
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign-dev/countersign/histogram"
+)
+
+const msec = time.Millisecond
+
+func TestNoData(t *testing.T) {
+	d := newSeries(t).see(newTraffic(30 * time.Second))
+	if d.Status != OK || d.Reason != ReasonNoData || len(d.Alerts) != 0 {
+		t.Errorf("status %s, reason %q, alerts %v; want ok, no_data, none", d.Status, d.Reason, d.Alerts)
+	}
+	if d.HealthScore.Score != 100 || d.HealthScore.Trend != Stable || d.HealthScore.Components != (Components{}) {
+		t.Errorf("health score %+v, want 100, stable, no component", d.HealthScore)
+	}
+	rps := 0.0
+	if want := (Metrics{RequestsPerSecond: &rps}); !reflect.DeepEqual(d.Metrics, want) {
+		t.Errorf("metrics %+v: everything but the request rate must be null", d.Metrics)
+	}
+	if d := newSeries(t).see(newTraffic(0)); d.Metrics.RequestsPerSecond != nil {
+		t.Errorf("request rate %v over no time, want null", *d.Metrics.RequestsPerSecond)
+	}
+}
+
+func TestOnlyUnmeasuredRequestsAreVisible(t *testing.T) {
+	d := newSeries(t).see(newTraffic(time.Minute).unmeasured(histogram.HTTP2, 3))
+	a := alertsByType(t, d)[TypeUnmeasured]
+	if d.Status != Warning || d.Reason != ReasonNoData || !strings.Contains(a.ReasonForTrigger, "http2 3") {
+		t.Errorf("status %s, reason %q, alerts %+v; want a warning that names http2", d.Status, d.Reason, d.Alerts)
+	}
+}
+
+func TestAlertsAndStatus(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		traffic  traffic
+		status   Status
+		score    float64
+		severity map[string]Status
+	}{
+		{"all well", ok(100, 50*msec), OK, 100, nil},
+		{"every answer a 500 in 1 ms", newTraffic(time.Minute).requests("GET /", 100, msec, histogram.ServerError),
+			Critical, 39, map[string]Status{TypeErrors: Critical}},
+		{"every answer our 502", newTraffic(time.Minute).requests("GET /", 1, msec, histogram.GatewayError),
+			Critical, 39, map[string]Status{TypeErrors: Critical}},
+		{"every answer a 404", newTraffic(time.Minute).requests("GET /", 100, msec, histogram.ClientError), OK, 100, nil},
+		{"errors just below 2 %", ok(981, msec).requests("GET /", 19, msec, histogram.ServerError), OK, 100, nil},
+		{"errors at 2 %", ok(98, msec).requests("GET /", 2, msec, histogram.ServerError),
+			Warning, 100, map[string]Status{TypeErrors: Warning}},
+		{"errors just below 5 %", ok(951, msec).requests("GET /", 49, msec, histogram.GatewayError),
+			Warning, 70.52, map[string]Status{TypeErrors: Warning}},
+		{"errors at 5 %", ok(95, msec).requests("GET /", 5, msec, histogram.ServerError),
+			Critical, 69.5, map[string]Status{TypeErrors: Critical}},
+		{"errors at 25 %", ok(75, msec).requests("GET /", 25, msec, histogram.ServerError),
+			Critical, 39, map[string]Status{TypeErrors: Critical}},
+		{"P95 below 1 s", ok(100, 998*msec), OK, 100, nil},
+		{"P95 above 1 s", ok(100, 1001*msec), Warning, 0, map[string]Status{TypeLatency: Warning}},
+		{"P95 below 3 s", ok(100, 2996*msec), Warning, 0, map[string]Status{TypeLatency: Warning}},
+		{"P95 above 3 s", ok(100, 3001*msec), Critical, 0, map[string]Status{TypeLatency: Critical}},
+		{"P95 of 9 s", ok(100, 9001*msec), Critical, 39, map[string]Status{TypeLatency: Critical}},
+		{"slow tail below the P95", ok(96, msec).requests("GET /", 4, 20*time.Second, histogram.Success), OK, 100, nil},
+		{"slow tail above the P95", ok(94, msec).requests("GET /", 6, 20*time.Second, histogram.Success),
+			Critical, 39, map[string]Status{TypeLatency: Critical}},
+		{"19 slow requests are too few", ok(19, 20*time.Second), OK, 100, nil},
+		{"20 slow requests are enough", ok(20, 20*time.Second), Critical, 39, map[string]Status{TypeLatency: Critical}},
+		{"hung upstream, nothing finished", newTraffic(time.Minute).waiting("GET /", 25, 20*time.Second),
+			Critical, 39, map[string]Status{TypeLatency: Critical}},
+		{"hung upstream, one visitor", newTraffic(time.Minute).waiting("GET /", 1, 20*time.Second),
+			Warning, 100, map[string]Status{TypeStalled: Warning}},
+		{"one visitor who just came", newTraffic(time.Minute).waiting("GET /", 1, 900*msec), OK, 100, nil},
+		{"one long poll among answers", ok(3, msec).waiting("GET /poll", 1, 20*time.Second), OK, 100, nil},
+		{"unmeasured at 1 %", ok(99, msec).unmeasured(histogram.ClientGone, 1), OK, 100, nil},
+		{"unmeasured above 1 %", ok(98, msec).unmeasured(histogram.Malformed, 2),
+			Warning, 100, map[string]Status{TypeUnmeasured: Warning}},
+		{"one stray request in a quiet hour", ok(5, msec).unmeasured(histogram.Malformed, 1), OK, 100, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newSeries(t).see(c.traffic)
+			if d.Status != c.status {
+				t.Errorf("status %s, want %s", d.Status, c.status)
+			}
+			if c.score != 0 && d.HealthScore.Score != c.score {
+				t.Errorf("score %v, want %v", d.HealthScore.Score, c.score)
+			}
+			got := alertsByType(t, d)
+			if len(got) != len(c.severity) {
+				t.Errorf("alerts %+v, want %v", d.Alerts, c.severity)
+			}
+			for typ, s := range c.severity {
+				if got[typ].Severity != s {
+					t.Errorf("%s has severity %q, want %q", typ, got[typ].Severity, s)
+				}
+			}
+		})
+	}
+}
+
+func TestLowTrafficIsPublishedButNotJudged(t *testing.T) {
+	d := newSeries(t).see(ok(19, 20*time.Second))
+	if d.Metrics.OverallP95MS == nil || *d.Metrics.OverallP95MS < 20_000 {
+		t.Errorf("P95 %v, want the 20 s that were measured", d.Metrics.OverallP95MS)
+	}
+	if d.HealthScore.Components.Latency != nil {
+		t.Errorf("latency component %v, want null", *d.HealthScore.Components.Latency)
+	}
+	s := newSeries(t)
+	s.train(20, 90*msec, 110*msec)
+	if d := s.seeBoth(ok(19, 900*msec), ok(19, 900*msec)); d.Metrics.ZScore != nil || len(d.Alerts) != 0 {
+		t.Errorf("z-score %v, alerts %v; want none below min_samples", d.Metrics.ZScore, d.Alerts)
+	}
+}
+
+func TestHungUpstreamIsVisible(t *testing.T) {
+	d := newSeries(t).see(newTraffic(time.Minute).waiting("GET /", 3, 12*time.Second))
+	m := d.Metrics
+	if m.OverallP95MS == nil || *m.OverallP95MS < 12_000 || m.InFlight != 3 || m.InFlightIncluded != 3 || d.Reason != "" {
+		t.Errorf("metrics %+v, reason %q: three requests hanging for 12 s must show", m, d.Reason)
+	}
+	if m.ErrorRate != nil {
+		t.Errorf("error rate %v of nothing finished, want null", *m.ErrorRate)
+	}
+}
+
+func TestWebhooksAndAPIAreToldApart(t *testing.T) {
+	tr := newTraffic(time.Minute).
+		requests("GET /users/{id}", 10, 10*msec, histogram.Success).
+		requests("POST /stripe/WebHooks", 10, 500*msec, histogram.Success).
+		requests("other", 10, 20*msec, histogram.Success)
+	m := newSeries(t).see(tr).Metrics
+	if *m.APIP95MS > 20.1 || *m.APIP95MS < 20 || *m.WebhookP95MS < 500 {
+		t.Errorf("api %v ms, webhook %v ms; want 20 and 500", *m.APIP95MS, *m.WebhookP95MS)
+	}
+	if m := newSeries(t).see(ok(10, msec)).Metrics; m.WebhookP95MS != nil {
+		t.Errorf("webhook P95 %v without webhooks, want null", *m.WebhookP95MS)
+	}
+	if isWebhook("WEBHOOK /users") {
+		t.Error("a method is not a path segment")
+	}
+}
+
+func TestBracketHoldsTheP95(t *testing.T) {
+	m := newSeries(t).see(ok(100, 123_456_789)).Metrics
+	if b := *m.P95BracketMS; b[0] > 123.456789 || b[1] < 123.456789 || b[1]-b[0] > 0.13 || *m.OverallP95MS != b[1] {
+		t.Errorf("P95 %v in bracket %v, want 123.456789 within 0.1 %%", *m.OverallP95MS, b)
+	}
+}
+
+func TestSilenceResetsTheTrend(t *testing.T) {
+	s := newSeries(t)
+	for range 5 {
+		s.see(newTraffic(time.Minute).requests("GET /", 100, msec, histogram.ServerError))
+	}
+	s.see(newTraffic(time.Minute))
+	if d := s.see(ok(100, msec)); d.HealthScore.Trend != Stable {
+		t.Errorf("trend %s across a silence, want stable", d.HealthScore.Trend)
+	}
+	if d := s.see(newTraffic(time.Minute).requests("GET /", 100, msec, histogram.ServerError)); d.HealthScore.Trend != Degrading || d.Alerts[0].TrendDirection != Degrading {
+		t.Errorf("trend %s, alerts %+v; want degrading in both", d.HealthScore.Trend, d.Alerts)
+	}
+}
+
+func TestEvaluateIsPure(t *testing.T) {
+	s := newSeries(t)
+	s.p.MaxBaselineTicks = 25
+	s.train(30, 90*msec, 110*msec)
+
+	var decoded State
+	encoded, err := json.Marshal(s.state)
+	if err == nil {
+		err = json.Unmarshal(encoded, &decoded)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(decoded, s.state) {
+		t.Errorf("the state does not survive JSON: %+v, want %+v", decoded, s.state)
+	}
+	slow := ok(100, 900*msec)
+	in := Input{Time: s.at, Window: slow.Snapshot, Tick: slow.Snapshot}
+	fine := in
+	fine.Tick = ok(100, 100*msec).Snapshot
+	fine.Window = fine.Tick
+	state1, doc1 := Evaluate(s.state, in, s.p)
+	Evaluate(s.state, fine, s.p) // learns, into memory of its own
+	state2, doc2 := Evaluate(decoded, in, s.p)
+	if !reflect.DeepEqual(state1, state2) || !reflect.DeepEqual(doc1, doc2) {
+		t.Error("the same state and input gave two different answers")
+	}
+	if after, _ := json.Marshal(s.state); string(after) != string(encoded) {
+		t.Error("Evaluate changed the state it was given")
+	}
+}

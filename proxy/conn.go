@@ -1,0 +1,253 @@
+package proxy
+
+import (
+	"bufio"
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/countersign-dev/countersign/histogram"
+)
+
+// clientConn is one client's connection, from accept to close.
+type clientConn struct {
+	net.Conn // what is read and written: the socket, or TLS over it
+	proxy    *Proxy
+	raw      syscall.RawConn // of the socket; nil when there is none
+	origin   origin
+	lane     *histogram.Lane // nil when nothing is measured
+
+	// Owned by the connection's goroutine.
+	bufs    *buffers // nil while parked
+	totalMs uint64   // when the present exchange must be over; 0 is never
+	ended   fault    // why the sweeper ended a phase of the present exchange
+	replied bool     // a byte of the present response has been written
+	closing bool     // the response said that the connection ends after it
+	linger  bool     // the client may still be sending when we close
+	sample  uint8    // counts towards the next measurement of our own time
+
+	// main and upload say what the connection's goroutine, and the one that
+	// sends a long request body, are waiting for.
+	main, upload waitState
+	// upstream is the connection of the exchange in progress. It is only to
+	// be woken in a phase that has one, and stays set after the exchange.
+	upstream atomic.Pointer[upstreamConn]
+	// mu is held by the sweeper while it ends a phase, and guards cause.
+	mu    sync.Mutex
+	cause fault
+
+	// Owned by the sweeper.
+	lastSeen   uint64
+	prev, next *clientConn // guarded by Proxy.connsMu
+}
+
+// buffers is what a connection needs while it is serving and can do without
+// while it is idle.
+type buffers struct {
+	br       *bufio.Reader
+	exchange exchange
+	out      []byte
+}
+
+// maxKeptOut is the largest write buffer that goes back to the pool.
+const maxKeptOut = 2 * flushSize
+
+func (p *Proxy) acquireBuffers(c *clientConn) *buffers {
+	b, _ := p.buffers.Get().(*buffers)
+	if b == nil {
+		b = &buffers{br: bufio.NewReaderSize(nil, p.cfg.MaxHeaderBytes)}
+		b.exchange.req.parsed.DisableNormalizing()
+		b.exchange.req.parsed.SetNoDefaultContentType(true)
+	}
+	b.br.Reset(c.Conn)
+	return b
+}
+
+func (p *Proxy) releaseBuffers(b *buffers) {
+	b.br.Reset(nil)
+	x := &b.exchange
+	x.c, x.live, x.upload, x.copy = nil, nil, nil, bodyCopy{}
+	if cap(b.out) > maxKeptOut {
+		b.out = nil
+	}
+	p.buffers.Put(b)
+}
+
+// fasthttp's server hands a connection over to the handler registered for the
+// protocol negotiated on it (Server.NextProto). Ours is always HTTP/1.1: TLS,
+// where there is any, is below clientConn.
+
+// Handshake implements the interface of fasthttp's server.
+func (c *clientConn) Handshake() error { return nil }
+
+// ConnectionState implements the interface of fasthttp's server.
+func (c *clientConn) ConnectionState() tls.ConnectionState {
+	return tls.ConnectionState{NegotiatedProtocol: protocol}
+}
+
+// secure performs the TLS handshake of a listener that speaks TLS.
+func (c *clientConn) secure() error {
+	t, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	c.enter(phaseHead, c.proxy.live.Load().HeaderTimeout)
+	return t.Handshake()
+}
+
+// enter begins a phase of the connection's goroutine that may last d, 0 being
+// no limit. If the sweeper ended the phase before, c.ended says why.
+func (c *clientConn) enter(p phase, d time.Duration) {
+	c.enterUntil(p, c.proxy.deadline(d))
+}
+
+// enterUntil is enter with a time in the proxy's milliseconds, 0 being none.
+func (c *clientConn) enterUntil(p phase, deadline uint64) {
+	if c.totalMs != 0 && (deadline == 0 || c.totalMs < deadline) {
+		deadline = c.totalMs
+	}
+	if c.main.enter(p, deadline) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ended = c.cause
+	}
+}
+
+// longAgo is the deadline that wakes whoever waits on a connection.
+var longAgo = time.Unix(1, 0)
+
+// end is called by the sweeper to end the phase in w because of f, and wakes
+// the socket that the phase waits for.
+func (c *clientConn) end(s *waitState, w uint64, f fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !s.expire(w) {
+		return
+	}
+	c.cause = f
+	switch wordPhase(w) {
+	case phaseIdle, phaseParked, phaseHead, phaseReceive:
+		c.SetReadDeadline(longAgo)
+	case phaseWrite:
+		c.SetWriteDeadline(longAgo)
+	case phaseSend, phaseAwait, phaseRelay:
+		if uc := c.upstream.Load(); uc != nil {
+			uc.SetDeadline(longAgo)
+		}
+	case phaseTunnel:
+		c.SetDeadline(longAgo)
+		if uc := c.upstream.Load(); uc != nil {
+			uc.SetDeadline(longAgo)
+		}
+	}
+}
+
+// awaitRequest waits for the first byte of a request. It returns false when
+// the connection has none to give.
+func (c *clientConn) awaitRequest() bool {
+	c.totalMs, c.ended, c.replied = 0, faultNone, false
+	live := c.proxy.live.Load()
+	if c.bufs.br.Buffered() > 0 {
+		c.enter(phaseHead, live.HeaderTimeout)
+		return c.ended == faultNone
+	}
+	c.enter(phaseIdle, live.IdleTimeout)
+	if c.proxy.draining.Load() || c.ended != faultNone {
+		return false
+	}
+	_, err := c.bufs.br.Peek(1)
+	c.enter(phaseHead, live.HeaderTimeout)
+	if c.ended == faultNone {
+		return err == nil
+	}
+	// The sweeper ended the wait, and perhaps a request came all the same.
+	parked := c.ended == faultPark
+	c.ended = faultNone
+	if c.SetReadDeadline(time.Time{}) != nil {
+		return false
+	}
+	return err == nil || parked && c.park(live)
+}
+
+// park gives the buffers back and waits for the client without them.
+func (c *clientConn) park(live *Config) bool {
+	c.proxy.releaseBuffers(c.bufs)
+	c.bufs = nil
+	c.enter(phaseParked, live.IdleTimeout)
+	if c.proxy.draining.Load() {
+		return false
+	}
+	err := c.raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		return err != syscall.EAGAIN && err != syscall.EINTR
+	})
+	c.bufs = c.proxy.acquireBuffers(c)
+	c.enter(phaseHead, live.HeaderTimeout)
+	if err != nil || c.ended != faultNone {
+		return false
+	}
+	_, err = c.bufs.br.Peek(1)
+	return err == nil
+}
+
+// write sends p to the client, who has StallTimeout to make room for it.
+func (c *clientConn) write(p []byte) error {
+	c.enter(phaseWrite, c.proxy.live.Load().StallTimeout)
+	c.replied = true
+	_, err := c.Conn.Write(p)
+	return err
+}
+
+// lingerIdle and lingerTime bound how long a client that is still sending when
+// the connection ends is listened to: until it is silent for the one, and for
+// the other at most. Closing at once would reset the connection, and a client
+// that sends its whole body first would lose the response (RFC 9112 §9.6).
+const (
+	lingerIdle = time.Second
+	lingerTime = 30 * time.Second
+)
+
+// finish ends the connection after a response that the client should get.
+func (c *clientConn) finish() {
+	if !c.linger {
+		return
+	}
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.main.enter(phaseTunnel, 0)
+	unread := make([]byte, 16<<10)
+	limit := lingerTime
+	for begin := time.Now(); time.Since(begin) < limit; {
+		if c.SetReadDeadline(time.Now().Add(lingerIdle)) != nil {
+			return
+		}
+		if _, err := c.Conn.Read(unread); err != nil {
+			return
+		}
+		if c.proxy.draining.Load() {
+			limit = lingerIdle
+		}
+	}
+}
+
+// abort makes the close of the connection a reset, so that a client whose
+// response has no other end cannot take it for complete.
+func (c *clientConn) abort() {
+	conn := c.Conn
+	t, secure := conn.(*tls.Conn)
+	if secure {
+		conn = t.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	if secure {
+		conn.Close() // without the notice by which TLS ends what is complete
+	}
+}

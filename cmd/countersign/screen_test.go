@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/health"
+)
+
+func sampleStatus() api.Status {
+	ms := func(v float64) *float64 { return &v }
+	return api.Status{
+		Build: api.Build{Version: "v1.2.3"}, UptimeSeconds: 93784.9, Ready: true, Alive: true,
+		Upstream: "http://127.0.0.1:8000", Listen: "127.0.0.1:8080", Admin: "127.0.0.1:9090",
+		Health: health.Document{
+			Status: health.Warning, ServiceName: "shop",
+			HealthScore: health.Score{Score: 61.4, Status: health.ScoreDegraded, Trend: "degrading",
+				Components: health.Components{Latency: ms(48), Errors: ms(100)}},
+			Metrics: health.Metrics{
+				OverallP95MS: ms(1847.3), P95BracketMS: &[2]float64{1846.5, 1847.6}, P50MS: ms(3.21), P99MS: ms(12345), MaxMS: nil,
+				ErrorRate: ms(0.0812), RequestsPerSecond: ms(48.2), SampleSize: 2892, InFlight: 7,
+			},
+			Alerts: []health.Alert{
+				{Severity: health.Warning, Message: "P95 latency is 1847 ms over the last 60 s"},
+				{Severity: health.Warning, Message: strings.Repeat("long ", 40)},
+			},
+			Routes: []health.Route{{Route: "GET /users/{id}", P95MS: ms(1900), ErrorRate: ms(0), SampleSize: 2000}},
+		},
+		Traffic: api.Traffic{Seen: 5000, Routes: 3, Unmeasured: map[string]uint64{"client_gone": 2}},
+		Proxy:   api.ProxyStats{ClientConns: 12, UpstreamConns: 4, Errors: map[string]uint64{"a": 1, "b": 3, "c": 0}},
+	}
+}
+
+func TestScreen(t *testing.T) {
+	want := `WARNING  shop                                        countersign v1.2.3, up 1d2h
+127.0.0.1:8080 → http://127.0.0.1:8000
+
+Score      61 of 100, degraded, degrading (latency 48, errors 100, anomalies -)
+P95        1847.3 ms (between 1846.500 and 1847.600)
+           P50 3.21 ms, P99 12.3 s, max -
+Traffic    48.2 requests/s, 8.12 % errors, 7 in flight, 2892 samples
+Alerts     warning: P95 latency is 1847 ms over the last 60 s
+           warning: long long long long long long long long long long long long…
+
+ROUTE                                                P95    ERRORS    SAMPLES
+GET /users/{id}                                1900.0 ms    0.00 %       2000
+
+Proxy      12 client and 4 upstream connections, 0 retries
+Errors     b 3, a 1
+Seen       5000 requests, 3 routes, not measured: client_gone 2
+`
+	if got := screen(sampleStatus(), false); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestScreenFitsWhateverItIsGiven(t *testing.T) {
+	s := sampleStatus()
+	s.Health.ServiceName = strings.Repeat("服", 200)
+	s.Upstream = "http://" + strings.Repeat("u", 200)
+	s.Ready, s.ReadyProblem = false, strings.Repeat("r", 200)
+	s.Alive, s.AliveProblem = false, "a"
+	for i := range 30 {
+		s.Health.Routes = append(s.Health.Routes, health.Route{Route: fmt.Sprintf("GET /\x1b[2J%d%s", i, strings.Repeat("p", 100))})
+	}
+	for name, s := range map[string]api.Status{"full": s, "empty": {Health: health.Document{Reason: "no_data"}}} {
+		got := screen(s, false)
+		lines := strings.Split(got, "\n")
+		if len(lines) > 30 {
+			t.Errorf("%s: %d lines", name, len(lines))
+		}
+		for _, line := range lines {
+			if n := len([]rune(line)); n > screenWidth {
+				t.Errorf("%s: %d wide: %s", name, n, line)
+			}
+		}
+		if strings.Contains(got, "\x1b") {
+			t.Errorf("%s: a path steers the terminal: %q", name, got)
+		}
+	}
+	if got := screen(s, false); !strings.Contains(got, "Not ready") || !strings.Contains(got, "Not alive") || !strings.Contains(got, "and 23 more") {
+		t.Errorf("something is left unsaid:\n%s", got)
+	}
+}
+
+func TestColourIsOnlyForTerminals(t *testing.T) {
+	if got := screen(sampleStatus(), true); !strings.HasPrefix(got, "\x1b[33mWARNING\x1b[0m  shop") {
+		t.Errorf("painted: %q", got[:40])
+	}
+	file, err := os.Create(t.TempDir() + "/out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if paintsOn(file) || paintsOn(new(bytes.Buffer)) {
+		t.Error("colours in a file")
+	}
+	// The null device passes for a terminal: both are character devices.
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = null.Close() }()
+	t.Setenv("NO_COLOR", "")
+	if !paintsOn(null) {
+		t.Error("no colours on a terminal")
+	}
+	t.Setenv("NO_COLOR", "1")
+	if paintsOn(null) {
+		t.Error("NO_COLOR is not respected")
+	}
+}
+
+func TestUptime(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 59 * time.Second: "59s", 61 * time.Second: "1m1s", 23*time.Hour + time.Minute: "23h1m0s", 50 * time.Hour: "2d2h",
+	} {
+		if got := uptime(d.Seconds()); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

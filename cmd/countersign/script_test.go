@@ -1,0 +1,41 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"countersign": main,
+	})
+}
+
+// TestScripts runs the built command line by the scripts in testdata/script.
+// Besides testscript's own commands they have:
+//
+//	api VAR                    start an API; VAR becomes its URL. GET /held answers after "release"
+//	occupy VAR                 take a port; VAR becomes its address
+//	unused VAR                 VAR becomes an address where nothing listens
+//	serve NAME ARGS…           start countersign in the background, its output in NAME.log
+//	await NAME REGEXP [VAR]    wait until the output matches; VAR becomes the first group
+//	signal NAME TERM|HUP|INT   send a signal to it
+//	ended NAME CODE            wait for its end and compare the exit code
+//	get URL STATUS [REGEXP]    one GET; the answer's status and body must match
+//	poll URL REGEXP            GET until the body matches
+//	hold URL                   send a GET and leave it waiting, which the API confirms
+//	release STATUS             let the held request be answered, and compare its status
+//	certificate NAME           write NAME.pem and NAME.key, self-signed
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:      "testdata/script",
+		Deadline: time.Now().Add(3 * time.Minute),
+		Setup: func(env *testscript.Env) error {
+			env.Values[stageKey{}] = newStage(env)
+			return nil
+		},
+		Cmds: stageCommands,
+	})
+}

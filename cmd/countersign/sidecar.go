@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/countersign-dev/countersign/config"
+	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/orchestrator"
+	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/proxy"
+)
+
+// sidecar is the parts of one sidecar, wired.
+type sidecar struct {
+	recorder *histogram.Recorder
+	brain    *orchestrator.Orchestrator
+	proxy    *proxy.Proxy
+	admin    *http.Server
+	log      *slog.Logger
+
+	traffic, adminListener net.Listener
+
+	// notReady says why /readyz must refuse; empty while traffic is served.
+	notReady atomic.Pointer[string]
+	// failed receives the proxy's end, should it come unasked.
+	failed chan error
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// newSidecar makes every part and takes both ports, so that what is wrong is
+// found before the first request. Close it.
+func newSidecar(c config.Config, log *slog.Logger) (*sidecar, error) {
+	s := &sidecar{log: log, failed: make(chan error, 1)}
+	s.unready("starting")
+	if err := s.makeParts(c); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.traffic, err = listen(c.Listen.Address, "--listen"); err != nil {
+		return nil, err
+	}
+	if s.adminListener, err = listen(c.Admin.Address, "--admin"); err != nil {
+		_ = s.traffic.Close()
+		return nil, err
+	}
+	if s.admin, err = api.New(s.adminConfig(c)); err != nil {
+		s.closeListeners()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *sidecar) makeParts(c config.Config) error {
+	h, err := c.Histogram()
+	if err != nil {
+		return err
+	}
+	if s.recorder, err = histogram.NewRecorder(h); err != nil {
+		return err
+	}
+	s.brain, err = orchestrator.New(orchestrator.Config{
+		Recorder: s.recorder, Service: c.ServiceName(), Instance: c.InstanceID(), Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	p := c.Proxy()
+	p.Health, p.Log = s.brain.JSON, s.log
+	if c.Measure.Enabled {
+		p.Recorder = s.recorder
+	}
+	s.proxy, err = proxy.New(p)
+	return err
+}
+
+func (s *sidecar) adminConfig(c config.Config) api.Config {
+	return api.Config{
+		Orchestrator: s.brain,
+		Recorder:     s.recorder,
+		Ready: func() error {
+			if why := s.notReady.Load(); why != nil {
+				return errors.New(*why)
+			}
+			return nil
+		},
+		Stats:        func() api.ProxyStats { return api.ProxyStats(s.proxy.Stats()) },
+		Build:        buildInfo(),
+		StartedAt:    time.Now(),
+		Upstream:     c.Upstream.URL,
+		Listen:       s.traffic.Addr().String(),
+		Admin:        s.adminListener.Addr().String(),
+		Sensor:       "proxy",
+		AllowedHosts: c.Admin.AllowedHosts,
+		Log:          s.log,
+	}
+}
+
+// listen takes a port, or says in one line why it cannot.
+func listen(address, flag string) (net.Listener, error) {
+	ln, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("cannot listen on %s: another process uses that port; choose another with %s", address, flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("cannot listen on %s: not permitted for this user; choose a port above 1023 with %s", address, flag)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	return ln, nil
+}
+
+func (s *sidecar) unready(why string) { s.notReady.Store(&why) }
+
+// startAdmin starts measuring, judging and the admin API. Trouble of theirs
+// is logged and never reaches the traffic.
+func (s *sidecar) startAdmin() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	for name, run := range map[string]func(context.Context) error{"recorder": s.recorder.Run, "orchestrator": s.brain.Run} {
+		s.running.Go(func() {
+			if err := run(ctx); err != nil && ctx.Err() == nil {
+				s.log.Error("a part stopped; traffic goes on", "part", name, "error", err)
+			}
+		})
+	}
+	s.running.Go(func() {
+		if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("the admin API stopped; traffic goes on", "error", err)
+		}
+	})
+}
+
+// startTraffic starts serving the proxied port.
+func (s *sidecar) startTraffic() {
+	s.running.Go(func() { s.failed <- s.proxy.Serve(s.traffic) })
+	s.notReady.Store(nil)
+}
+
+// drain lets the requests in flight finish, for as long as ctx allows.
+func (s *sidecar) drain(ctx context.Context) error {
+	s.unready("shutting down")
+	return s.proxy.Shutdown(ctx)
+}
+
+// close ends what drain leaves: the admin API, which answers until then.
+func (s *sidecar) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	_ = s.admin.Close()
+	s.closeListeners()
+	s.running.Wait()
+}
+
+func (s *sidecar) closeListeners() {
+	_ = s.traffic.Close()
+	_ = s.adminListener.Close()
+}

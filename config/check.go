@@ -1,0 +1,136 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/proxy"
+)
+
+// The checks below judge one setting on its own, without I/O. Their errors
+// complete the sentence "KEY …".
+
+func above0(d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("must be longer than 0, not %s", formatDuration(d))
+	}
+	return nil
+}
+
+func notNegative(d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("must not be negative, as %s is", formatDuration(d))
+	}
+	return nil
+}
+
+func between(low, high int) func(int) error {
+	return func(n int) error {
+		if n < low || n > high {
+			return fmt.Errorf("must lie between %d and %d, not be %d", low, high, n)
+		}
+		return nil
+	}
+}
+
+func sizeBetween(low, high Size) func(Size) error {
+	return func(s Size) error {
+		if s < low || s > high {
+			return fmt.Errorf("must lie between %v and %v, not be %v", low, high, s)
+		}
+		return nil
+	}
+}
+
+func oneOf(words ...string) func(string) error {
+	return func(s string) error {
+		for _, w := range words {
+			if s == w {
+				return nil
+			}
+		}
+		return fmt.Errorf("must be one of %s, not %q%s", strings.Join(words, ", "), s, didYouMean(s, words))
+	}
+}
+
+func upstreamURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	if !strings.Contains(s, "://") {
+		return fmt.Errorf("must begin with http://, https:// or unix://; did you mean \"http://%s\"?", s)
+	}
+	if err := (proxy.Config{Upstream: s}).Validate(); err != nil {
+		return fmt.Errorf("is not usable: %w", err)
+	}
+	return nil
+}
+
+func address(s string) error {
+	if _, err := strconv.ParseUint(s, 10, 16); err == nil {
+		return fmt.Errorf("must be HOST:PORT or :PORT; did you mean \":%s\"?", s)
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("must be HOST:PORT or :PORT, not %q", s)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("has port %q in %q: it must be a number from 0 to 65535", port, s)
+	}
+	return nil
+}
+
+func urlPath(s string) error {
+	if s != "" && (!strings.HasPrefix(s, "/") || strings.ContainsAny(s, "?# \t\r\n")) {
+		return fmt.Errorf("must be a path that begins with a slash, such as /health/alerts, not %q", s)
+	}
+	return nil
+}
+
+func headerValue(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fmt.Errorf("must be a host name without spaces, not %q", s)
+	}
+	return nil
+}
+
+func prefixes(list []string) error {
+	for _, s := range list {
+		if _, err := parsePrefix(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parsePrefix reads a network such as 10.0.0.0/8, or one address.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return p, fmt.Errorf("must hold addresses or networks such as 10.0.0.0/8, not %q", s)
+	}
+	return p.Masked(), nil
+}
+
+func window(d time.Duration) error {
+	if d < 10*time.Second || d > time.Hour || d%time.Second != 0 {
+		return fmt.Errorf("must be whole seconds between 10s and 1h, not %s", formatDuration(d))
+	}
+	return nil
+}
+
+func routePatterns(list []string) error {
+	if len(list) == 0 {
+		return nil
+	}
+	_, err := histogram.NewTemplates(list)
+	return err
+}

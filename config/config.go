@@ -1,0 +1,119 @@
+// Package config is the one document that says how a sidecar behaves, and
+// the rules by which a file, the environment and flags fill it in.
+//
+// A value is taken from the flag when given, else from the environment
+// variable, else from the YAML file, else from Default. Every setting can be
+// given in all three ways; Fields lists them.
+package config
+
+import "time"
+
+// Config holds every setting. The zero value is not useful: start from
+// Default or Load.
+type Config struct {
+	Upstream  Upstream
+	Listen    Listen
+	Admin     Admin
+	Service   Service
+	Log       Log
+	Forwarded Forwarded
+	Limits    Limits
+	Timeouts  Timeouts
+	Measure   Measure
+	Health    Health
+}
+
+// Upstream says where the API is and how to reach it.
+type Upstream struct {
+	URL            string
+	Host           string
+	CAFile         string
+	ServerName     string
+	MaxConnections int
+	IdleTimeout    time.Duration
+	Wait           time.Duration
+}
+
+// Listen is the proxied port.
+type Listen struct {
+	Address  string
+	CertFile string
+	KeyFile  string
+}
+
+// Admin is the port of the admin API.
+type Admin struct {
+	Address      string
+	AllowedHosts []string
+}
+
+// Service names what is measured.
+type Service struct {
+	Name     string
+	Instance string
+}
+
+// Log says how the sidecar logs.
+type Log struct {
+	Format string
+	Level  string
+}
+
+// Forwarded says whose forwarding headers are believed.
+type Forwarded struct {
+	TrustedProxies []string
+}
+
+// Limits bound what a client may send.
+type Limits struct {
+	MaxHeaderBytes Size
+	MaxHeaders     int
+	MaxBody        Size
+	MaxConnections int
+}
+
+// Timeouts bound how long each step of an exchange may take.
+type Timeouts struct {
+	Header   time.Duration
+	Idle     time.Duration
+	Stall    time.Duration
+	Connect  time.Duration
+	Response time.Duration
+	Total    time.Duration
+	Drain    time.Duration
+}
+
+// Measure says what is recorded.
+type Measure struct {
+	Enabled   bool
+	Window    time.Duration
+	MaxRoutes int
+	Routes    []string
+	OpenAPI   string
+}
+
+// Health says where the health document is answered besides the admin API.
+type Health struct {
+	Expose string
+}
+
+// Default returns the settings of a sidecar that was told nothing. Only the
+// upstream has no default.
+func Default() Config {
+	return Config{
+		Upstream: Upstream{MaxConnections: 1024, IdleTimeout: 4 * time.Second, Wait: 10 * time.Second},
+		Listen:   Listen{Address: ":8080"},
+		Admin:    Admin{Address: "127.0.0.1:9090"},
+		Log:      Log{Format: "text", Level: "info"},
+		Limits:   Limits{MaxHeaderBytes: 32 << 10, MaxHeaders: 128, MaxConnections: 65536},
+		Timeouts: Timeouts{
+			Header:   10 * time.Second,
+			Idle:     75 * time.Second,
+			Stall:    60 * time.Second,
+			Connect:  5 * time.Second,
+			Response: 60 * time.Second,
+			Drain:    25 * time.Second,
+		},
+		Measure: Measure{Enabled: true, Window: 60 * time.Second, MaxRoutes: 200},
+	}
+}

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// Field is one setting: where it stands in the file, what its flag and
+// variable are called, and what it means.
+type Field struct {
+	// Key is the place in the YAML file, "section.name".
+	Key string
+	// Flag is the command line flag's name without dashes.
+	Flag string
+	// Usage says in one line what the setting does.
+	Usage string
+	// Reloadable says that a changed value takes effect on SIGHUP, without a
+	// restart. Switching TLS on or off, by naming certificate files or none,
+	// needs one all the same.
+	Reloadable bool
+
+	at    func(*Config) any
+	check func(*Config) error
+	copy  func(dst, src *Config)
+}
+
+// Env is the environment variable of the setting: COUNTERSIGN_ and the
+// flag's name in capitals.
+func (f Field) Env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(f.Flag, "-", "_"))
+}
+
+// Value returns what c holds, as a user would write it. Lists are joined
+// with commas.
+func (f Field) Value(c Config) string { return format(f.at(&c)) }
+
+// IsBool says that the flag may be given without a value.
+func (f Field) IsBool() bool {
+	_, ok := f.at(new(Config)).(*bool)
+	return ok
+}
+
+// IsList says that the flag may be given more than once.
+func (f Field) IsList() bool {
+	_, ok := f.at(new(Config)).(*[]string)
+	return ok
+}
+
+// set reads s into c and checks it.
+func (f Field) set(c *Config, s string) error {
+	if err := parse(f.at(c), s); err != nil {
+		return err
+	}
+	return f.check(c)
+}
+
+func field[T any](key, flag, usage string, at func(*Config) *T, checks ...func(T) error) Field {
+	return Field{
+		Key: key, Flag: flag, Usage: usage,
+		at: func(c *Config) any { return at(c) },
+		check: func(c *Config) error {
+			for _, check := range checks {
+				if err := check(*at(c)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		copy: func(dst, src *Config) { *at(dst) = *at(src) },
+	}
+}
+
+func reloadable(f Field) Field {
+	f.Reloadable = true
+	return f
+}
+
+// Fields returns every setting in the order of the file's sections. The
+// caller may keep the slice.
+func Fields() []Field { return append([]Field(nil), fields...) }
+
+var fields = []Field{
+	field("upstream.url", "upstream", "the API: http://host:port, https://host:port or unix:///path/to.sock",
+		func(c *Config) *string { return &c.Upstream.URL }, upstreamURL),
+	reloadable(field("upstream.host", "upstream-host", "replaces the client's Host header; empty keeps it",
+		func(c *Config) *string { return &c.Upstream.Host }, headerValue)),
+	field("upstream.ca_file", "upstream-ca", "PEM file of the authorities that may sign an https upstream's certificate; empty uses the system's",
+		func(c *Config) *string { return &c.Upstream.CAFile }),
+	field("upstream.server_name", "upstream-server-name", "name sent in SNI to an https upstream and verified in its certificate; empty uses the URL's host",
+		func(c *Config) *string { return &c.Upstream.ServerName }, headerValue),
+	field("upstream.max_connections", "upstream-max-connections", "most connections to the upstream; a request that finds all busy waits up to the connect timeout",
+		func(c *Config) *int { return &c.Upstream.MaxConnections }, between(1, math.MaxInt32)),
+	field("upstream.idle_timeout", "upstream-idle-timeout", "how long an unused upstream connection is kept; keep it below the upstream's own",
+		func(c *Config) *time.Duration { return &c.Upstream.IdleTimeout }, above0),
+	field("upstream.wait", "wait-upstream", "how long to wait at start until the upstream accepts connections, before giving up; 0 starts without looking",
+		func(c *Config) *time.Duration { return &c.Upstream.Wait }, notNegative),
+
+	field("listen.address", "listen", "HOST:PORT that clients send their traffic to; no host means every interface",
+		func(c *Config) *string { return &c.Listen.Address }, address),
+	reloadable(field("listen.cert_file", "tls-cert", "PEM certificate chain; with the key it makes the listener speak TLS, and is read again when it changes",
+		func(c *Config) *string { return &c.Listen.CertFile })),
+	reloadable(field("listen.key_file", "tls-key", "PEM private key of the certificate",
+		func(c *Config) *string { return &c.Listen.KeyFile })),
+
+	field("admin.address", "admin", "HOST:PORT of the admin API: /health/alerts, /status, /metrics, /healthz, /readyz",
+		func(c *Config) *string { return &c.Admin.Address }, address),
+	field("admin.allowed_hosts", "admin-allowed-hosts", "names besides localhost that a Host header may have on a loopback admin address",
+		func(c *Config) *[]string { return &c.Admin.AllowedHosts }),
+
+	field("service.name", "service", "name of the measured service; empty uses the upstream's host and port",
+		func(c *Config) *string { return &c.Service.Name }),
+	field("service.instance", "instance", "name of this instance; empty uses the host's name",
+		func(c *Config) *string { return &c.Service.Instance }),
+
+	field("log.format", "log-format", "text or json",
+		func(c *Config) *string { return &c.Log.Format }, oneOf("text", "json")),
+	reloadable(field("log.level", "log-level", "debug, info, warn or error",
+		func(c *Config) *string { return &c.Log.Level }, oneOf("debug", "info", "warn", "error"))),
+
+	reloadable(field("forwarded.trusted_proxies", "trusted-proxies", "networks whose X-Forwarded-* and Forwarded headers are kept and appended to; everybody else's are replaced",
+		func(c *Config) *[]string { return &c.Forwarded.TrustedProxies }, prefixes)),
+
+	field("limits.max_header_bytes", "max-header-bytes", "largest request or response head, 1KiB to 1MiB",
+		func(c *Config) *Size { return &c.Limits.MaxHeaderBytes }, sizeBetween(1<<10, 1<<20)),
+	reloadable(field("limits.max_headers", "max-headers", "most header lines of a request or response",
+		func(c *Config) *int { return &c.Limits.MaxHeaders }, between(1, 10000))),
+	reloadable(field("limits.max_body", "max-body", "largest request body; 0 is no limit",
+		func(c *Config) *Size { return &c.Limits.MaxBody })),
+	field("limits.max_connections", "max-connections", "most open client connections",
+		func(c *Config) *int { return &c.Limits.MaxConnections }, between(1, math.MaxInt32)),
+
+	reloadable(field("timeouts.header", "header-timeout", "time a client has to send a whole request head",
+		func(c *Config) *time.Duration { return &c.Timeouts.Header }, above0)),
+	reloadable(field("timeouts.idle", "idle-timeout", "how long a client connection may wait for its next request",
+		func(c *Config) *time.Duration { return &c.Timeouts.Idle }, above0)),
+	reloadable(field("timeouts.stall", "stall-timeout", "how long a client may go without sending a byte of its body or reading one of the response",
+		func(c *Config) *time.Duration { return &c.Timeouts.Stall }, above0)),
+	field("timeouts.connect", "connect-timeout", "time to connect to the upstream, TLS included",
+		func(c *Config) *time.Duration { return &c.Timeouts.Connect }, above0),
+	reloadable(field("timeouts.response", "response-timeout", "time from the request sent to the head of the upstream's response",
+		func(c *Config) *time.Duration { return &c.Timeouts.Response }, above0)),
+	reloadable(field("timeouts.total", "total-timeout", "time for a whole exchange, streams and upgraded connections excepted; 0 is no limit",
+		func(c *Config) *time.Duration { return &c.Timeouts.Total }, notNegative)),
+	reloadable(field("timeouts.drain", "drain-timeout", "time that requests in flight have to finish after SIGTERM or SIGINT",
+		func(c *Config) *time.Duration { return &c.Timeouts.Drain }, notNegative)),
+
+	field("measure.enabled", "measure", "record requests; false only proxies them",
+		func(c *Config) *bool { return &c.Measure.Enabled }),
+	field("measure.window", "window", "how far back the figures look, whole seconds from 10s to 1h",
+		func(c *Config) *time.Duration { return &c.Measure.Window }, window),
+	field("measure.max_routes", "max-routes", "most routes told apart; requests to further ones count as other",
+		func(c *Config) *int { return &c.Measure.MaxRoutes }, between(1, 1000)),
+	field("measure.routes", "routes", "route templates such as \"GET /users/{id}\" or \"/files/{path...}\"; empty collapses ids by their look",
+		func(c *Config) *[]string { return &c.Measure.Routes }, routePatterns),
+	field("measure.openapi", "openapi", "OpenAPI 3 file whose paths are the route templates",
+		func(c *Config) *string { return &c.Measure.OpenAPI }),
+
+	field("health.expose", "expose-health", "path that answers the health document on the proxied port too; empty forwards every path",
+		func(c *Config) *string { return &c.Health.Expose }, urlPath),
+}

@@ -36,6 +36,23 @@ func loadCertificate(cert, key string) (*certificate, error) {
 	return c, nil
 }
 
+// certificateInterval is the time between two looks at the files.
+const certificateInterval = 5 * time.Second
+
+// watch refreshes the certificate until stop is closed.
+func (c *certificate) watch(stop <-chan struct{}, log *slog.Logger) {
+	tick := time.NewTicker(certificateInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			c.refresh(log)
+		}
+	}
+}
+
 // load reads the pair and keeps the old one when that fails.
 func (c *certificate) load(cert, key string) error {
 	c.mu.Lock()

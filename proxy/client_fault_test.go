@@ -209,6 +209,38 @@ func TestTotalTimeout(t *testing.T) {
 	}
 }
 
+// slowly is a client to which time passes while it is written to.
+type slowly struct {
+	net.Conn
+	pass func()
+}
+
+func (c slowly) Write(p []byte) (int, error) {
+	c.pass()
+	return c.Conn.Write(p)
+}
+
+// TestTotalTimeoutIsTold: the time that is over does not also end the response
+// that says so.
+func TestTotalTimeoutIsTold(t *testing.T) {
+	up := play(t, func(p *peer, n int) {
+		p.request()
+		if n > 1 {
+			p.send(okResponse)
+		}
+		p.rest()
+	})
+	e := newEnv(t, up.url(), func(c *Config) { c.TotalTimeout = 10 * time.Second })
+	ln := &wrapped{listen(t), func(c net.Conn) net.Conn { return slowly{c, func() { e.pass(time.Second, false) }} }}
+	e.serve(ln, func(ln net.Listener) error { return e.server.Serve(&listener{ln, e.Proxy}) })
+	c := e.dial()
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	e.inPhase(phaseAwait, 1)
+	e.pass(11*time.Second, false)
+	checkFault(t, c.reply("GET"), faultTotalTimeout)
+	c.answered("/", 200, "ok")
+}
+
 // TestTotalTimeoutWhileWaiting: the time runs while a request waits for one of
 // the upstream connections.
 func TestTotalTimeoutWhileWaiting(t *testing.T) {

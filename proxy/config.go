@@ -61,7 +61,8 @@ type Config struct {
 	// IdleTimeout is how long a client connection may wait for its next request (default 75 s).
 	IdleTimeout time.Duration
 	// StallTimeout is how long a client may go without sending a byte of its
-	// body or reading one of the response (default 60 s).
+	// body, and how long either side may take to make room for the next piece
+	// of a body, which is at most one read buffer or 32 KiB (default 60 s).
 	StallTimeout time.Duration
 	// ConnectTimeout is the time to connect to the upstream, TLS included (default 5 s).
 	ConnectTimeout time.Duration

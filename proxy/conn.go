@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/tls"
 	"net"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,10 +16,11 @@ type clientConn struct {
 	net.Conn // what is read and written: the socket, or TLS over it
 	proxy    *Proxy
 	raw      syscall.RawConn // of the socket; nil when there is none
-	origin   origin
 	lane     *histogram.Lane // nil when nothing is measured
 
 	// Owned by the connection's goroutine.
+	origin  origin
+	live    *Config  // what origin was made by; nil before the first exchange
 	bufs    *buffers // nil while parked
 	totalMs uint64   // when the present exchange must be over; 0 is never
 	ended   fault    // why the sweeper ended a phase of the present exchange
@@ -35,9 +35,6 @@ type clientConn struct {
 	// upstream is the connection of the exchange in progress. It is only to
 	// be woken in a phase that has one, and stays set after the exchange.
 	upstream atomic.Pointer[upstreamConn]
-	// mu is held by the sweeper while it ends a phase, and guards cause.
-	mu    sync.Mutex
-	cause fault
 
 	// Owned by the sweeper.
 	lastSeen   uint64
@@ -109,10 +106,8 @@ func (c *clientConn) enterUntil(p phase, deadline uint64) {
 	if c.totalMs != 0 && (deadline == 0 || c.totalMs < deadline) {
 		deadline = c.totalMs
 	}
-	if c.main.enter(p, deadline) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.ended = c.cause
+	if ended := c.main.enter(p, deadline); ended != faultNone {
+		c.ended = ended
 	}
 }
 
@@ -122,12 +117,12 @@ var longAgo = time.Unix(1, 0)
 // end is called by the sweeper to end the phase in w because of f, and wakes
 // the socket that the phase waits for.
 func (c *clientConn) end(s *waitState, w uint64, f fault) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if !s.expire(w) {
 		return
 	}
-	c.cause = f
+	s.cause = f
 	switch wordPhase(w) {
 	case phaseIdle, phaseParked, phaseHead, phaseReceive:
 		c.SetReadDeadline(longAgo)
@@ -154,7 +149,8 @@ func (c *clientConn) awaitRequest() bool {
 		c.enter(phaseHead, live.HeaderTimeout)
 		return c.ended == faultNone
 	}
-	c.enter(phaseIdle, live.IdleTimeout)
+	until := c.proxy.deadline(live.IdleTimeout)
+	c.enterUntil(phaseIdle, until)
 	if c.proxy.draining.Load() || c.ended != faultNone {
 		return false
 	}
@@ -169,14 +165,14 @@ func (c *clientConn) awaitRequest() bool {
 	if c.SetReadDeadline(time.Time{}) != nil {
 		return false
 	}
-	return err == nil || parked && c.park(live)
+	return err == nil || parked && c.park(live, until)
 }
 
-// park gives the buffers back and waits for the client without them.
-func (c *clientConn) park(live *Config) bool {
+// park gives the buffers back and goes on waiting for the client without them.
+func (c *clientConn) park(live *Config, until uint64) bool {
 	c.proxy.releaseBuffers(c.bufs)
 	c.bufs = nil
-	c.enter(phaseParked, live.IdleTimeout)
+	c.enterUntil(phaseParked, until)
 	if c.proxy.draining.Load() {
 		return false
 	}

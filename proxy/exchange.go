@@ -110,6 +110,10 @@ func (x *exchange) try() (v verdict, f fault) {
 
 func (x *exchange) begin(c *clientConn, live *Config) {
 	x.c, x.live, x.upload = c, live, nil
+	if c.live != live {
+		c.live = live
+		c.origin = newOrigin(c.RemoteAddr(), c.proxy.certs != nil, live.TrustedProxies)
+	}
 	x.headOnly = string(x.req.parsed.Method()) == "HEAD"
 	x.whole, x.reused, x.retried, x.answered = false, false, false, false
 	x.sampled, x.measured, x.waited = false, false, false
@@ -311,12 +315,14 @@ const slowWrite = 1e6
 
 // write implements bodyEnd: the client gets the next piece.
 func (x *exchange) write(p []byte) error {
-	if !x.waited {
-		return x.c.write(p)
+	if !x.waited && x.copy.exhausted() {
+		return x.c.write(p) // how long it takes matters to nothing
 	}
-	x.waited = false
 	before := x.now()
-	x.end = before - x.blocked
+	if x.waited {
+		x.waited = false
+		x.end = before - x.blocked
+	}
 	err := x.c.write(p)
 	if took := x.now() - before; took > slowWrite {
 		x.blocked += took

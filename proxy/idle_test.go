@@ -157,3 +157,16 @@ func TestParkedClientLeaves(t *testing.T) {
 	e.until("the connection to be closed", func() bool { return e.Stats().ClientConns == 0 })
 	e.counted("")
 }
+
+// TestParkedTimesOut: parking does not put off the idle timeout.
+func TestParkedTimesOut(t *testing.T) {
+	e := startStill(t, always(t, okResponse).url(), func(c *Config) { c.IdleTimeout = 10 * time.Second })
+	c := e.dial()
+	e.inPhase(phaseIdle, 1)
+	e.pass(5*time.Second, true)
+	e.inPhase(phaseParked, 1)
+	e.pass(5*time.Second-sweepInterval, true)
+	e.inPhase(phaseParked, 1)
+	e.pass(3*sweepInterval, true)
+	c.closed()
+}

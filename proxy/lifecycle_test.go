@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -152,6 +153,32 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// TestReloadTrust: a connection that is kept does not keep a trust that was
+// withdrawn.
+func TestReloadTrust(t *testing.T) {
+	seen := make(chan string, 2)
+	up := play(t, func(p *peer, _ int) {
+		for r := p.request(); r != nil; r = p.request() {
+			seen <- r.Header.Get("X-Forwarded-For")
+			p.send(okResponse)
+		}
+	})
+	e := start(t, up.url(), func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	c := e.dial()
+	for _, want := range []string{"10.9.8.7, 127.0.0.1", "127.0.0.1"} {
+		c.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.9.8.7\r\n\r\n")
+		c.reply("GET")
+		if got := <-seen; got != want {
+			t.Errorf("forwarded for %q, want %q", got, want)
+		}
+		cfg := e.cfg
+		cfg.TrustedProxies = nil
+		if _, err := e.Reload(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // unlucky is a listener whose first accepts fail.
 type unlucky struct {
 	net.Listener
@@ -171,6 +198,48 @@ func TestAcceptErrorsPass(t *testing.T) {
 	ln.failures.Store(3)
 	e.serve(ln, e.Serve)
 	e.dial().answered("/", 200, "ok")
+}
+
+// wrapped is a listener whose connections are wrapped.
+type wrapped struct {
+	net.Listener
+	wrap func(net.Conn) net.Conn
+}
+
+func (l *wrapped) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.wrap(conn), nil
+}
+
+// lasting is a connection whose close takes until it is let go.
+type lasting struct {
+	net.Conn
+	closing, letGo chan struct{}
+}
+
+func (c lasting) Close() error {
+	select {
+	case c.closing <- struct{}{}:
+		<-c.letGo
+	case <-c.letGo:
+	}
+	return c.Conn.Close()
+}
+
+// TestClosingCounts: a connection counts for as long as it has a worker.
+func TestClosingCounts(t *testing.T) {
+	closing, letGo := make(chan struct{}), make(chan struct{})
+	e := newEnv(t, always(t, okResponse).url())
+	e.serve(&wrapped{listen(t), func(c net.Conn) net.Conn { return lasting{c, closing, letGo} }}, e.Serve)
+	e.dial().Close()
+	<-closing
+	if n := e.Stats().ClientConns; n != 1 {
+		t.Errorf("%d connections are open while one is being closed", n)
+	}
+	close(letGo)
 }
 
 // TestOverload: clients above the limit are told so, more of them are turned

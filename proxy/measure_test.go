@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,40 @@ func TestSlowReaderIsNotLatency(t *testing.T) {
 	e.counted("success=1")
 	if d := e.slowest(); d > took-time.Second {
 		t.Errorf("measured %v of %v, two seconds of which were the client's", d, took)
+	}
+}
+
+// reluctant is a client that takes its time for every large piece.
+type reluctant struct{ net.Conn }
+
+func (c reluctant) Write(p []byte) (int, error) {
+	if len(p) > 10_000 {
+		time.Sleep(deliberate)
+	}
+	return c.Conn.Write(p)
+}
+
+// TestSlowStartIsNotLatency: the same for what came together with the
+// response's head, before the upstream was waited for.
+func TestSlowStartIsNotLatency(t *testing.T) {
+	taken := make(chan struct{})
+	up := play(t, func(p *peer, _ int) {
+		p.head()
+		p.send("HTTP/1.1 200 OK\r\nContent-Length: 20001\r\n\r\n" + strings.Repeat("x", 20_000))
+		<-taken
+		p.send("y")
+	})
+	e := newEnv(t, up.url())
+	e.serve(&wrapped{listen(t), func(c net.Conn) net.Conn { return reluctant{c} }}, e.Serve)
+	c := e.dial()
+	c.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	c.head()
+	c.take(20_000)
+	close(taken)
+	c.take(1)
+	e.counted("success=1")
+	if d := e.slowest(); d > short {
+		t.Errorf("measured %v, which was the client's", d)
 	}
 }
 

@@ -67,6 +67,7 @@ func (x *exchange) fail(f fault) (again bool) {
 		}
 		return false
 	}
+	c.totalMs = 0 // if it is over, that is what there is to tell
 	keep := x.whole && x.req.options.persistent(x.req.http11) && !c.proxy.draining.Load()
 	c.bufs.out = appendFault(c.bufs.out[:0], f, x.headOnly, !keep)
 	ok := c.write(c.bufs.out) == nil

@@ -93,6 +93,9 @@ func (p *Proxy) Serve(ln net.Listener) error {
 	stop := make(chan struct{})
 	defer close(stop)
 	go p.sweepUntil(stop)
+	if p.certs != nil {
+		go p.certs.watch(stop, p.log)
+	}
 	if err := p.server.Serve(&listener{ln, p}); err != nil {
 		return fmt.Errorf("cannot accept connections on %v: %w", ln.Addr(), err)
 	}
@@ -222,9 +225,7 @@ func (l *listener) Accept() (net.Conn, error) {
 
 func (p *Proxy) newConn(conn net.Conn) *clientConn {
 	p.accepted.Add(1)
-	live := p.live.Load()
 	c := &clientConn{Conn: conn, proxy: p, raw: rawConn(conn)}
-	c.origin = newOrigin(conn.RemoteAddr(), p.certs != nil, live.TrustedProxies)
 	if p.certs != nil {
 		c.Conn = tls.Server(conn, p.certs.config)
 	}

@@ -57,6 +57,10 @@ func (c *clientConn) leave() {
 	if c.lane != nil {
 		c.lane.Close()
 	}
+	// Over TLS this can take seconds, in which the connection still counts:
+	// fasthttp has no more workers than the listener lets connections in, and
+	// would drop one without telling us.
+	c.Close()
 	p.removeConn(c)
 }
 

@@ -14,9 +14,6 @@ const (
 	// goneEvery is how many sweeps pass between two looks at whether the
 	// clients of slow exchanges are still there.
 	goneEvery = 5
-	// certificateEvery is how many sweeps pass between two looks at the
-	// certificate's files.
-	certificateEvery = 50
 )
 
 func (p *Proxy) setNow(ns int64) { p.nowMs.Store(uint64(ns / int64(time.Millisecond))) }
@@ -44,9 +41,6 @@ func (p *Proxy) sweepUntil(stop <-chan struct{}) {
 func (p *Proxy) tick(n uint64) {
 	defer p.contain("sweep", func() {})
 	p.sweep(clock.Now(), n%goneEvery == 0)
-	if p.certs != nil && n%certificateEvery == 0 {
-		p.certs.refresh(p.log)
-	}
 }
 
 // sweep ends every phase that is over time at now (ns of package clock), takes

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +18,8 @@ type upload struct {
 
 	mu    sync.Mutex // guards muted, and the lane until muted
 	muted bool       // the recorder has been told all it is to know
+
+	ended fault // why the sweeper ended a phase; owned by the upload's goroutine
 
 	complete atomic.Bool // the client has sent the whole body
 	stopped  atomic.Bool // the exchange does not need the rest
@@ -44,17 +45,15 @@ func (u *upload) run() {
 		u.wake()
 	})
 	err := u.copy.run()
-	expired := u.c.upload.enter(phaseConnect, 0)
+	_ = u.enter(phaseConnect, 0)
 	var sink *sinkError
 	switch {
+	case u.ended != faultNone:
+		u.fault = u.ended
 	case err == nil:
 		u.sent = true
-	case errors.As(err, &sink) && expired:
-		u.fault = faultUpstreamTimeout
-	case expired, errors.Is(err, errEnded):
-		u.fault = faultRequestTimeout
 	case u.stopped.Load():
-	case sink != nil:
+	case errors.As(err, &sink):
 		// The upstream takes no more. It may have said why.
 	case errors.Is(err, errBodyMalformed):
 		u.fault = faultBadRequest
@@ -104,7 +103,9 @@ func (u *upload) stop() bool {
 		_ = u.c.SetReadDeadline(longAgo)
 		_ = u.uc.SetWriteDeadline(longAgo)
 		<-u.done
-		return u.sent
+		// Even if all has been sent in the meantime, the upstream's connection
+		// has a deadline that has passed.
+		return false
 	}
 	// The last piece is on its way, which ought to take no time.
 	_ = u.uc.SetWriteDeadline(time.Now().Add(lastPieceTime))
@@ -114,7 +115,14 @@ func (u *upload) stop() bool {
 
 // reading implements bodyEnd: the copy waits for the client.
 func (u *upload) reading() error {
-	if u.c.upload.enter(phaseReceive, u.c.proxy.deadline(u.x.live.StallTimeout)) {
+	return u.enter(phaseReceive, u.x.live.StallTimeout)
+}
+
+// enter begins a phase of the upload that may last d, 0 being no limit. It is
+// an error when the sweeper has ended one: one of the sockets is of no more use.
+func (u *upload) enter(p phase, d time.Duration) error {
+	if ended := u.c.upload.enter(p, u.c.proxy.deadline(d)); ended != faultNone {
+		u.ended = ended
 		return errEnded
 	}
 	return nil
@@ -142,8 +150,8 @@ func (u *upload) write(p []byte) error {
 		u.restamp()
 		u.complete.Store(true)
 	}
-	if u.c.upload.enter(phaseSend, u.c.proxy.deadline(u.x.live.StallTimeout)) {
-		return net.ErrClosed
+	if err := u.enter(phaseSend, u.x.live.StallTimeout); err != nil {
+		return err
 	}
 	_, err := u.uc.Write(p)
 	return err

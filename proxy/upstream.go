@@ -99,7 +99,20 @@ func (uc *upstreamConn) stale() bool {
 		return false
 	}
 	err := uc.raw.Read(uc.peek)
-	return uc.gone || err != nil
+	return uc.gone || err != nil || uc.holdsRecord()
+}
+
+// holdsRecord reports whether the TLS connection has read more from its socket
+// than the records asked for. A deadline in the past has it give what it has.
+func (uc *upstreamConn) holdsRecord() bool {
+	secure, ok := uc.Conn.(*tls.Conn)
+	if !ok {
+		return false
+	}
+	var b [1]byte
+	_ = secure.SetReadDeadline(longAgo)
+	_, err := secure.Read(b[:])
+	return !errors.Is(err, os.ErrDeadlineExceeded) || secure.SetReadDeadline(time.Time{}) != nil
 }
 
 func (uc *upstreamConn) look(fd uintptr) bool {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -29,7 +30,14 @@ const (
 //
 // Layout: milliseconds of deadline << 16, expired << 8, phase. Deadline 0 is
 // none.
-type waitState struct{ word atomic.Uint64 }
+type waitState struct {
+	word atomic.Uint64
+
+	// mu is held by the sweeper from the marking of the word until the socket
+	// has been woken, and guards cause.
+	mu    sync.Mutex
+	cause fault // why the sweeper ended a phase
+}
 
 const expiredBit = 1 << 8
 
@@ -39,10 +47,16 @@ func wordPhase(w uint64) phase     { return phase(w) }
 func wordExpired(w uint64) bool    { return w&expiredBit != 0 }
 func wordDeadline(w uint64) uint64 { return w >> 16 }
 
-// enter begins a phase. It reports whether the sweeper ended the one before:
-// then the woken socket is of no more use and the cause is in clientConn.cause.
-func (s *waitState) enter(p phase, deadlineMs uint64) (expired bool) {
-	return wordExpired(s.word.Swap(waitWord(p, deadlineMs)))
+// enter begins a phase. It returns why the sweeper ended the one before, or
+// faultNone. If it did, the socket has been woken when enter returns, and is of
+// no more use.
+func (s *waitState) enter(p phase, deadlineMs uint64) (ended fault) {
+	if !wordExpired(s.word.Swap(waitWord(p, deadlineMs))) {
+		return faultNone
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause
 }
 
 // expire marks the word w as ended if it is still the current one.

@@ -116,7 +116,7 @@ the sidecar in front of it  http://{{.Listen}}{{if .Rate}}   ({{.Rate}} requests
 and its findings are at     http://{{.Admin}}/health/alerts
 
 Look:
-  countersign status --admin {{.Admin}}
+  {{.Binary}} status --admin {{.Admin}}
   curl -s http://{{.Admin}}/health/alerts
   curl -i http://{{.Listen}}/products/7
   curl -N http://{{.Listen}}/events
@@ -134,7 +134,8 @@ Ctrl-C ends it.
 
 func printGuide(w io.Writer, s *sidecar, shop *demo.API, knobs *demo.Control, rate float64) error {
 	return guide.Execute(w, map[string]any{
-		"API": shop.Addr(), "Knobs": knobs.Addr(), "Rate": rate,
+		"Binary": os.Args[0], // as it was called here, so that the line can be copied
+		"API":    shop.Addr(), "Knobs": knobs.Addr(), "Rate": rate,
 		"Listen": s.traffic.Addr(), "Admin": s.adminListener.Addr(),
 	})
 }

@@ -2,10 +2,10 @@
 # Measures one sidecar on this machine: what measuring costs in throughput,
 # what memory it needs, and how soon it serves. Needs wrk, curl and Go.
 #
-#   ROUNDS=7 SECONDS_EACH=4 CONNECTIONS=32 bench/sidecar.sh
+#   ROUNDS=40 SECONDS_EACH=1 CONNECTIONS=32 bench/sidecar.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${ROUNDS:-7} each=${SECONDS_EACH:-4} connections=${CONNECTIONS:-32}
+rounds=${ROUNDS:-40} each=${SECONDS_EACH:-1} connections=${CONNECTIONS:-32}
 for tool in wrk curl go; do
   command -v "$tool" >/dev/null || { echo "bench: $tool is missing (.ci/deps installs it)" >&2; exit 1; }
 done
@@ -38,6 +38,13 @@ memory() { awk '/VmHWM|VmRSS/ { printf "%s %.1f MiB  ", $1, $2/1024 }' "/proc/$1
 throughput() { wrk -t2 -c"$connections" -d"${1}s" "http://$2/" | awk '/Requests\/sec/ { print $2 }'; }
 # summary prints the median, least and greatest of the numbers it reads.
 summary() { sort -g | awk '{ v[NR] = $1 } END { m = NR % 2 ? v[(NR+1)/2] : (v[NR/2]+v[NR/2+1])/2; printf "median %.3f, from %.3f to %.3f (%d rounds)\n", m, v[1], v[NR], NR }'; }
+# ratio reads pairs and prints the ratio of their totals, with the interval of
+# twice the standard error of the pairs' log ratios round their mean: rounds are
+# short and many because neighbours on a machine disturb single ones badly.
+ratio() {
+  awk '{ a += $1; b += $2; r = log($1/$2); s += r; q += r*r; n++ }
+    END { m = s/n; e = 2*sqrt((q/n - m*m)/(n-1)); printf "%.3f of totals, pairs %.3f to %.3f\n", a/b, exp(m-e), exp(m+e) }'
+}
 
 "$dir/upstream" >"$dir/upstream.addr" & pids+=($!)
 upstream=$(address "$dir/upstream.addr" '(127.*)')
@@ -51,11 +58,10 @@ for round in $(seq "$rounds"); do
   if [ $((round % 2)) -eq 1 ]; then a=$(throughput "$each" "$on"); b=$(throughput "$each" "$off")
   else b=$(throughput "$each" "$off"); a=$(throughput "$each" "$on"); fi
   echo "$a" >>"$dir/a"; echo "$b" >>"$dir/b"
-  awk "BEGIN { print $a / $b }" >>"$dir/ratio"
 done
 echo "requests/s, measuring on:  $(summary <"$dir/a")"
 echo "requests/s, measuring off: $(summary <"$dir/b")"
-echo "ratio on to off:           $(summary <"$dir/ratio")"
+echo "ratio on to off:           $(paste "$dir/a" "$dir/b" | ratio)"
 
 sidecar memory; load=$listen
 seen=0

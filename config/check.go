@@ -131,6 +131,8 @@ func routePatterns(list []string) error {
 	if len(list) == 0 {
 		return nil
 	}
-	_, err := histogram.NewTemplates(list)
-	return err
+	if _, err := histogram.NewTemplates(list); err != nil {
+		return fmt.Errorf("cannot be used: %w", err)
+	}
+	return nil
 }

@@ -142,6 +142,9 @@ func (l *Loaded) together() (problems Problems) {
 	case l.Listen.CertFile == "" && l.Listen.KeyFile != "":
 		add("listen.key_file", "listen.key_file is given without listen.cert_file: TLS needs both")
 	}
+	if l.Listen.Address == l.Admin.Address && !strings.HasSuffix(l.Admin.Address, ":0") {
+		add("admin.address", "admin.address is "+l.Admin.Address+", as listen.address is: give each a port of its own")
+	}
 	if len(l.Measure.Routes) > 0 && l.Measure.OpenAPI != "" {
 		add("measure.routes", "measure.routes and measure.openapi both name the routes: give one of them")
 	}

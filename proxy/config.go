@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -187,6 +188,9 @@ func (c Config) upstream() (upstreamAddr, error) {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return a, fmt.Errorf("upstream %q: a port is a number from 1 to 65535", c.Upstream)
 	}
 	a = upstreamAddr{network: "tcp", address: net.JoinHostPort(u.Hostname(), port), host: u.Host}
 	if u.Scheme == "https" {

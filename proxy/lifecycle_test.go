@@ -371,6 +371,8 @@ func TestValidate(t *testing.T) {
 		{"no upstream given", func(c *Config) { c.Upstream = "" }},
 		{"not a URL", func(c *Config) { c.Upstream = "http://[" }},
 		{"the scheme must be", func(c *Config) { c.Upstream = "ftp://a" }},
+		{"a port is a number", func(c *Config) { c.Upstream = "http://a:99999" }},
+		{"a port is a number", func(c *Config) { c.Upstream = "https://a:0" }},
 		{"the scheme must be", func(c *Config) { c.Upstream = "localhost:80" }},
 		{"has no host", func(c *Config) { c.Upstream = "http://:80" }},
 		{"give only scheme, host and port", func(c *Config) { c.Upstream = "http://a/b" }},

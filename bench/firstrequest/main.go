@@ -12,16 +12,20 @@ import (
 	"time"
 )
 
-func main() {
+func main() { os.Exit(run()) }
+
+func run() int {
 	if len(os.Args) < 3 {
-		log.Fatal("usage: firstrequest URL COMMAND [ARGS…]")
+		log.Print("usage: firstrequest URL COMMAND [ARGS…]")
+		return 2
 	}
 	cmd := exec.Command(os.Args[2], os.Args[3:]...)
 	cmd.Stderr = os.Stderr
 	client := &http.Client{Timeout: 5 * time.Second}
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
-		log.Fatal(err)
+		log.Print(err)
+		return 1
 	}
 	defer func() {
 		_ = cmd.Process.Kill()
@@ -36,8 +40,9 @@ func main() {
 		_ = res.Body.Close()
 		if res.StatusCode == http.StatusOK {
 			fmt.Printf("%.1f\n", float64(time.Since(begin).Microseconds())/1000)
-			return
+			return 0
 		}
 	}
-	fmt.Println("never")
+	log.Print("no answer within 10 s")
+	return 1
 }

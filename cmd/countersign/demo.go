@@ -54,7 +54,7 @@ func runDemo(ctx context.Context, c *cli.Context) error {
 	}
 	shop, err := demo.Open(c.String("api"), c.Uint64("seed"))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; choose another port with --api", err)
 	}
 	defer shop.Close()
 	knobs, err := demo.OpenControl(c.String("knobs"), shop)
@@ -126,7 +126,7 @@ Break it, and look again after a few seconds:
   curl -X POST 'http://{{.Knobs}}/demo/faults?error_rate=0.3'    # failing
   curl -X POST 'http://{{.Knobs}}/demo/faults?hang=true'         # no answers
   curl -X POST 'http://{{.Knobs}}/demo/faults?die=true'          # gone
-  curl -X POST  http://{{.Knobs}}/demo/reset                     # all well again
+  curl -X POST  http://{{.Knobs}}/demo/reset                     # all well again, within a minute
 
 Ctrl-C ends it.
 

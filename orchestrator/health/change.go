@@ -24,11 +24,11 @@ func (j judgement) changes(prev Tick) []Change {
 	}
 	was, is := prev.errorRate(), now.errorRate()
 	if min(now.Requests, prev.Requests) >= p.MinTickSamples && is > was &&
-		is >= p.RateErrors*was && is >= p.RateErrorsFloor && now.Errors >= p.RateErrorsCount {
+		is >= p.RateErrors*was && is >= p.RateErrorsFloor && now.Errors >= p.MinErrors {
 		out = append(out, change(metricErrors, was, is, seconds,
 			fmt.Sprintf("error rate went from %s (%d of %d) to %s (%d of %d) in %.0f s: %s or more, at least %s and %d errors",
 				percent(was), prev.Errors, prev.Requests, percent(is), now.Errors, now.Requests, seconds,
-				times(p.RateErrors), percent(p.RateErrorsFloor), p.RateErrorsCount)))
+				times(p.RateErrors), percent(p.RateErrorsFloor), p.MinErrors)))
 	}
 	return out
 }

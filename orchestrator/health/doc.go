@@ -27,7 +27,7 @@
 // # Gates
 //
 //   - absolute_threshold: the window's P95 and error rate against fixed limits.
-//     P95 needs Params.MinSamples latencies. An API that answers nothing at all
+//     P95 needs Params.MinSamples latencies, the rate Params.MinErrors errors. An API that answers nothing at all
 //     with fewer than that waiting raises a warning of its own.
 //   - z_score: the tick's P95 against the mean and the population standard
 //     deviation of the baseline, z = (P95 − mean) / σ. It is undefined, and

@@ -25,7 +25,10 @@ func (j judgement) components() Components {
 		c.Latency = ptr(component(*j.metrics.OverallP95MS, l, farLatency*l.Critical))
 	}
 	if rate := j.metrics.ErrorRate; rate != nil {
-		c.Errors = ptr(component(*rate, p.ErrorRate, min(1, farErrors*p.ErrorRate.Critical)))
+		c.Errors = ptr(100.0)
+		if j.errorsCount() {
+			c.Errors = ptr(component(*rate, p.ErrorRate, min(1, farErrors*p.ErrorRate.Critical)))
+		}
 	}
 	if a := j.metrics.AnomalyScore; a != nil {
 		l := Limit{Warning: anomalyWarning, Critical: anomalyCritical}
@@ -42,6 +45,10 @@ const (
 
 func (j judgement) latencyCounts() bool {
 	return j.metrics.SampleSize >= j.params.MinSamples
+}
+
+func (j judgement) errorsCount() bool {
+	return j.window.Overall.Errors() >= j.params.MinErrors
 }
 
 // p95Limit is the limits in force, and whether they were learned: learned ones
@@ -86,7 +93,7 @@ func severity(v float64, l Limit) (s Status, reached float64) {
 
 func (j judgement) errors() *Alert {
 	rate := j.metrics.ErrorRate
-	if rate == nil {
+	if rate == nil || !j.errorsCount() {
 		return nil
 	}
 	s, reached := severity(*rate, j.params.ErrorRate)

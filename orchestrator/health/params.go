@@ -31,6 +31,10 @@ type Params struct {
 	// latency gate fires and the latency component is null. Below 20, rank
 	// ⌈0.95·n⌉ is just the slowest request.
 	MinSamples uint64 `json:"min_samples"`
+	// MinErrors is the number of errors, in the window or in a tick, below
+	// which they are too few for a rate: they are reported, and neither alert
+	// nor cost score.
+	MinErrors uint64 `json:"min_errors"`
 	// MinTickSamples is how many latencies one tick needs to be compared with
 	// the baseline or to enter it.
 	MinTickSamples uint64 `json:"min_tick_samples"`
@@ -59,12 +63,11 @@ type Params struct {
 	// Both ticks need MinSamples latencies.
 	RateP95        float64 `json:"rate_p95"`
 	RateP95FloorMS float64 `json:"rate_p95_floor_ms"`
-	// RateErrors is the factor for the error rate; the floors are the least
-	// error rate, and the least number of errors, that the tick must have.
+	// RateErrors is the factor for the error rate; the floor is the least
+	// error rate that the tick must have, with MinErrors errors.
 	// Both ticks need MinTickSamples finished requests.
 	RateErrors      float64 `json:"rate_errors"`
 	RateErrorsFloor float64 `json:"rate_errors_floor"`
-	RateErrorsCount uint64  `json:"rate_errors_count"`
 	// RateMaxAgeSeconds is how old the previous tick may be to compare with.
 	RateMaxAgeSeconds float64 `json:"rate_max_age_seconds"`
 
@@ -85,6 +88,7 @@ func DefaultParams() Params {
 		P95MS:             Limit{Warning: 1000, Critical: 3000},
 		ErrorRate:         Limit{Warning: 0.02, Critical: 0.05},
 		MinSamples:        20,
+		MinErrors:         3,
 		MinTickSamples:    5,
 		ZThreshold:        3,
 		MinBaselineTicks:  20,
@@ -96,7 +100,6 @@ func DefaultParams() Params {
 		RateP95FloorMS:    100,
 		RateErrors:        3,
 		RateErrorsFloor:   0.02,
-		RateErrorsCount:   3,
 		RateMaxAgeSeconds: 15,
 		UnmeasuredShare:   0.01,
 		TrendScores:       10,
@@ -130,8 +133,8 @@ func (p Params) Validate() error {
 			return fmt.Errorf("%s is %v: it must lie between %v and %v", v.name, v.v, v.min, float64(maxParam))
 		}
 	}
-	if p.MinSamples < 1 || p.MinTickSamples < 1 {
-		return errors.New("min_samples and min_tick_samples must be at least 1")
+	if p.MinSamples < 1 || p.MinErrors < 1 || p.MinTickSamples < 1 {
+		return errors.New("min_samples, min_errors and min_tick_samples must be at least 1")
 	}
 	if p.MinBaselineTicks < 2 || p.MaxBaselineTicks < p.MinBaselineTicks || p.MaxBaselineTicks > 100_000 {
 		return fmt.Errorf("min_baseline_ticks (%d) must be at least 2, and max_baseline_ticks (%d) between that and 100000", p.MinBaselineTicks, p.MaxBaselineTicks)

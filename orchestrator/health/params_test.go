@@ -40,15 +40,15 @@ func TestParamsValidate(t *testing.T) {
 
 func TestDigestIsOverCanonicalJSON(t *testing.T) {
 	const want = `{"adaptive":false,"adaptive_sigmas":6,"error_rate":{"critical":0.05,"warning":0.02},` +
-		`"max_baseline_ticks":720,"min_baseline_ticks":20,"min_effect_ms":20,"min_effect_share":0.25,"min_samples":20,` +
-		`"min_tick_samples":5,"p95_ms":{"critical":3000,"warning":1000},"rate_errors":3,"rate_errors_count":3,` +
+		`"max_baseline_ticks":720,"min_baseline_ticks":20,"min_effect_ms":20,"min_effect_share":0.25,"min_errors":3,"min_samples":20,` +
+		`"min_tick_samples":5,"p95_ms":{"critical":3000,"warning":1000},"rate_errors":3,` +
 		`"rate_errors_floor":0.02,"rate_max_age_seconds":15,"rate_p95":2,"rate_p95_floor_ms":100,"trend_scores":10,` +
 		`"trend_slope":2,"unmeasured_share":0.01,"version":"default","z_threshold":3}`
 	if got := string(DefaultParams().canonical()); got != want {
 		t.Errorf("canonical form\n%s\nwant\n%s", got, want)
 	}
 	// printf '%s' "$want" | sha256sum
-	if got := DefaultParams().Digest(); got != "sha256:dfbd6f2dec13684aab54c775b461c748d5216abffe529031204bd26b45d771b2" {
+	if got := DefaultParams().Digest(); got != "sha256:10233cc6ac27c5f2ee67590904a794596b9412c72b0be81282b623bb26ac35fc" {
 		t.Errorf("digest %s", got)
 	}
 	p := DefaultParams()

@@ -312,18 +312,23 @@ func TestUpstreamBusy(t *testing.T) {
 }
 
 // TestUpstreamRestarts: the same client connection sees it go and come back.
+// It listens on a socket's path, which nobody else can take meanwhile.
 func TestUpstreamRestarts(t *testing.T) {
-	up := always(t, okResponse)
-	e := start(t, up.url())
+	path := filepath.Join(t.TempDir(), "api.sock")
+	open := func(body string) *script {
+		ln, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return playOn(t, ln, func(p *peer, _ int) { p.answer(body) })
+	}
+	up := open("first")
+	e := start(t, "unix://"+path)
 	c := e.dial()
-	c.answered("/", 200, "ok")
+	c.answered("/", 200, "first")
 	up.stop()
 	checkFault(t, c.get("/"), faultUpstreamRefused)
-	ln, err := net.Listen("tcp", up.ln.Addr().String())
-	if err != nil {
-		t.Skipf("the port was taken meanwhile: %v", err)
-	}
-	playOn(t, ln, func(p *peer, _ int) { p.answer("back") })
+	open("back")
 	c.answered("/", 200, "back")
 	e.counted("success=2 gateway_error=1")
 }

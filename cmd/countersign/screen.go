@@ -45,7 +45,7 @@ func screen(s api.Status, paint bool) string {
 	b.line("")
 	b.line("Proxy      %d client and %d upstream connections, %d retries", s.Proxy.ClientConns, s.Proxy.UpstreamConns, s.Proxy.Retries)
 	b.line("Errors     %s", tally(s.Proxy.Errors))
-	b.line("Seen       %d requests, %d routes, not measured: %s", s.Traffic.Seen, s.Traffic.Routes, tally(s.Traffic.Unmeasured))
+	b.line("Seen       %d requests, routes: %d, not measured: %s", s.Traffic.Seen, s.Traffic.Routes, tally(s.Traffic.Unmeasured))
 	return strings.Join(b.lines, "\n") + "\n"
 }
 

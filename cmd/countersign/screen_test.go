@@ -52,7 +52,7 @@ GET /users/{id}                                1900.0 ms    0.00 %       2000
 
 Proxy      12 client and 4 upstream connections, 0 retries
 Errors     b 3, a 1
-Seen       5000 requests, 3 routes, not measured: client_gone 2
+Seen       5000 requests, routes: 3, not measured: client_gone 2
 `
 	if got := screen(sampleStatus(), false); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

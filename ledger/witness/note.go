@@ -1,0 +1,29 @@
+package witness
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// openNote takes a signed note apart without judging its signatures.
+func openNote(signed []byte) (text string, signatures []note.Signature, err error) {
+	_, err = note.Open(signed, nil)
+	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)
+	if !ok {
+		return "", nil, fmt.Errorf("the checkpoint is not a signed note: %w", err)
+	}
+	return unverified.Note.Text, unverified.Note.UnverifiedSigs, nil
+}
+
+// signatureBytes is what s holds after the key id. The parser of notes has
+// made sure that there is something.
+func signatureBytes(s note.Signature) []byte {
+	raw, err := base64.StdEncoding.DecodeString(s.Base64)
+	if err != nil || len(raw) < 4 {
+		return nil
+	}
+	return raw[4:]
+}

@@ -29,7 +29,7 @@ address() {
 # sidecar NAME ARGS… starts one; afterwards $listen, $admin and $pid are its own.
 sidecar() {
   local name=$1; shift
-  "$bin" run --upstream "http://$upstream" --listen 127.0.0.1:0 --admin 127.0.0.1:0 "$@" 2>"$dir/$name" &
+  "$bin" run --upstream "http://$upstream" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --data "$dir/$name.data" "$@" 2>"$dir/$name" &
   pid=$!; pids+=("$pid")
   listen=$(address "$dir/$name" 'msg=serving listen=([^ ]+)')
   admin=$(address "$dir/$name" 'msg=serving .*admin=([^ ]+)')
@@ -78,9 +78,9 @@ down=$(curl -fsS "http://$listen/zeros?bytes=1073741824" | wc -c)
 [ "$down" -eq 1073741824 ] || { echo "bench: the download has $down bytes" >&2; exit 1; }
 echo "memory during 1 GiB up and 1 GiB down: $(memory "$pid")"
 
-for _ in $(seq 10); do
+for start in $(seq 10); do
   port=$((20000 + RANDOM % 12000))
   "$dir/firstrequest" "http://127.0.0.1:$port/" "$bin" run --upstream "http://$upstream" \
-    --listen "127.0.0.1:$port" --admin 127.0.0.1:0 --log-level warn
+    --listen "127.0.0.1:$port" --admin 127.0.0.1:0 --log-level warn --data "$dir/first.data$start"
 done >"$dir/first"
 echo "milliseconds from exec to the first answer: $(summary <"$dir/first")"

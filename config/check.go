@@ -1,12 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/proxy"
@@ -42,6 +45,15 @@ func sizeBetween(low, high Size) func(Size) error {
 	return func(s Size) error {
 		if s < low || s > high {
 			return fmt.Errorf("must lie between %v and %v, not be %v", low, high, s)
+		}
+		return nil
+	}
+}
+
+func atLeast(low Size) func(Size) error {
+	return func(s Size) error {
+		if s < low {
+			return fmt.Errorf("must be %v or more, not %v", low, s)
 		}
 		return nil
 	}
@@ -125,6 +137,26 @@ func window(d time.Duration) error {
 		return fmt.Errorf("must be whole seconds between 10s and 1h, not %s", formatDuration(d))
 	}
 	return nil
+}
+
+func notEmpty(s string) error {
+	if s == "" {
+		return errors.New("must not be empty")
+	}
+	return nil
+}
+
+// originName judges the name of a log by the rules for the key names of
+// signed notes (https://c2sp.org/signed-note).
+func originName(s string) error {
+	if len(s) > 255 || strings.ContainsFunc(s, notInOrigin) {
+		return fmt.Errorf("must be at most 255 bytes without spaces, plus signs and control characters, not %q", s)
+	}
+	return nil
+}
+
+func notInOrigin(r rune) bool {
+	return r == '+' || r == utf8.RuneError || unicode.IsSpace(r) || unicode.IsControl(r)
 }
 
 func routePatterns(list []string) error {

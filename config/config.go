@@ -21,6 +21,7 @@ type Config struct {
 	Timeouts  Timeouts
 	Measure   Measure
 	Health    Health
+	Ledger    Ledger
 }
 
 // Upstream says where the API is and how to reach it.
@@ -97,6 +98,16 @@ type Health struct {
 	Expose string
 }
 
+// Ledger says where the ledger is kept, and under whose name and key.
+type Ledger struct {
+	Data          string
+	Anchor        string
+	KeyFile       string
+	Origin        string
+	WitnessPolicy string
+	MinFree       Size
+}
+
 // Default returns the settings of a sidecar that was told nothing. Only the
 // upstream has no default.
 func Default() Config {
@@ -115,5 +126,6 @@ func Default() Config {
 			Drain:    25 * time.Second,
 		},
 		Measure: Measure{Enabled: true, Window: 60 * time.Second, MaxRoutes: 200},
+		Ledger:  Ledger{Data: "countersign-data", MinFree: 64 << 20},
 	}
 }

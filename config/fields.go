@@ -158,4 +158,17 @@ var fields = []Field{
 
 	field("health.expose", "expose-health", "path that answers the health document on the proxied port too; empty forwards every path",
 		func(c *Config) *string { return &c.Health.Expose }, urlPath),
+
+	field("ledger.data", "data", "directory that holds the ledger and its key; made at the first start",
+		func(c *Config) *string { return &c.Ledger.Data }, notEmpty),
+	field("ledger.anchor", "anchor", "directory for the last acknowledged checkpoint, best on another disk; empty keeps it in the data directory",
+		func(c *Config) *string { return &c.Ledger.Anchor }),
+	field("ledger.key_file", "ledger-key-file", "file with the key that signs the ledger; empty uses COUNTERSIGN_LEDGER_KEY if set, else a key made at the first start",
+		func(c *Config) *string { return &c.Ledger.KeyFile }),
+	field("ledger.origin", "ledger-origin", "name a new ledger gets, such as example.com/payments; empty uses countersign/ and the service's name. It never changes afterwards",
+		func(c *Config) *string { return &c.Ledger.Origin }, originName),
+	field("ledger.witness_policy", "witness-policy", "file naming the witnesses that cosign checkpoints, as c2sp.org/tlog-policy has it; empty asks none",
+		func(c *Config) *string { return &c.Ledger.WitnessPolicy }),
+	field("ledger.min_free", "ledger-min-free", "space the ledger's disk must keep free, 16MiB or more; below it nothing is appended, and traffic goes on",
+		func(c *Config) *Size { return &c.Ledger.MinFree }, atLeast(16<<20)),
 }

@@ -86,6 +86,8 @@ func samples(f Field) [3]string {
 		return [3]string{"GET /a/{id}", "/b/{id},/c", "/d/{path...}"}
 	case "measure.enabled":
 		return [3]string{"false", "true", "false"}
+	case "ledger.min_free":
+		return [3]string{"20MiB", "30MiB", "40MiB"}
 	case "health.expose":
 		return [3]string{"/file", "/env", "/flag"}
 	}

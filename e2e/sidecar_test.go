@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,7 +29,7 @@ func startSidecar(t *testing.T, upstream string, flags ...string) *sidecar {
 	t.Helper()
 	args := append([]string{
 		"run", "--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--wait-upstream", "0", "--log-format", "json",
+		"--wait-upstream", "0", "--log-format", "json", "--data", filepath.Join(t.TempDir(), "data"),
 	}, flags...)
 	p := start(t, syscall.SIGKILL, binary, args...)
 	var line struct{ Listen, Admin any }

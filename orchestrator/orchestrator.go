@@ -37,6 +37,9 @@ type Config struct {
 	Service, Instance string
 	// Params are the thresholds; health.DefaultParams when zero.
 	Params health.Params
+	// Ledger reads the audit log's state for the document, nil while there is
+	// none. It must not wait. Without it there is no ledger.
+	Ledger func() *health.Ledger
 	// Log receives what an operator should know; slog.Default when nil.
 	Log *slog.Logger
 	// Now is the clock; time.Now when nil.
@@ -82,6 +85,9 @@ func New(cfg Config) (*Orchestrator, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Ledger == nil {
+		cfg.Ledger = func() *health.Ledger { return nil }
 	}
 	o := &Orchestrator{cfg: cfg, evaluate: health.Evaluate}
 	if err := o.tick(); err != nil {
@@ -143,6 +149,7 @@ func (o *Orchestrator) tick() (err error) {
 	state, doc := o.evaluate(o.state, health.Input{
 		Time: now, Service: o.cfg.Service, Instance: o.cfg.Instance,
 		Window: o.cfg.Recorder.Snapshot(), Tick: o.cfg.Recorder.SnapshotLast(TickInterval),
+		Ledger: o.cfg.Ledger(),
 	}, o.cfg.Params)
 	encoded, err := json.Marshal(doc)
 	if err != nil {

@@ -25,6 +25,7 @@ func demoFlags() []cli.Flag {
 		&cli.StringFlag{Name: "knobs", Usage: "HOST:PORT of the fault knobs", Value: "127.0.0.1:8081", EnvVars: []string{"COUNTERSIGN_DEMO_KNOBS"}},
 		&cli.Float64Flag{Name: "rate", Usage: "requests a second that the customers send; 0 is none", Value: 50, EnvVars: []string{"COUNTERSIGN_DEMO_RATE"}},
 		&cli.Uint64Flag{Name: "seed", Usage: "makes latencies, errors and customers repeatable", Value: 1, EnvVars: []string{"COUNTERSIGN_DEMO_SEED"}},
+		&cli.StringFlag{Name: "data", Usage: "directory that keeps the ledger; empty uses one that goes when the demo ends", EnvVars: []string{"COUNTERSIGN_DATA"}},
 		&cli.StringFlag{Name: "log-level", Usage: "debug, info, warn or error", Value: "info", EnvVars: []string{"COUNTERSIGN_LOG_LEVEL"}},
 	}
 }
@@ -62,9 +63,14 @@ func runDemo(ctx context.Context, c *cli.Context) error {
 		return fmt.Errorf("%w; choose another port with --knobs", err)
 	}
 	defer knobs.Close()
+	data, forget, err := demoData(c.String("data"))
+	if err != nil {
+		return err
+	}
+	defer forget()
 	loaded, err := config.Load(config.Sources{Flags: map[string]string{
 		"upstream": "http://" + shop.Addr(), "service": "demo-shop", "listen": c.String("listen"), "admin": c.String("admin"),
-		"log-level": c.String("log-level"), "response-timeout": demoResponseTimeout.String(),
+		"log-level": c.String("log-level"), "response-timeout": demoResponseTimeout.String(), "data": data,
 	}})
 	if err != nil {
 		return err
@@ -81,6 +87,17 @@ func runDemo(ctx context.Context, c *cli.Context) error {
 		return err
 	}
 	return serveDemo(ctx, s, c.Float64("rate"), c.Uint64("seed"))
+}
+
+// demoData is the directory asked for, or a new one and how to remove it.
+func demoData(asked string) (dir string, forget func(), err error) {
+	if asked != "" {
+		return asked, func() {}, nil
+	}
+	if dir, err = os.MkdirTemp("", "countersign-demo-"); err != nil {
+		return "", nil, fmt.Errorf("cannot make a directory for the demo's ledger: %w; name one with --data", err)
+	}
+	return dir, func() { _ = os.RemoveAll(dir) }, nil
 }
 
 // serveDemo sends customers until ctx ends, and drains.
@@ -120,6 +137,7 @@ Look:
   curl -s http://{{.Admin}}/health/alerts
   curl -i http://{{.Listen}}/products/7
   curl -N http://{{.Listen}}/events
+  {{.Binary}} ledger verify http://{{.Admin}}/ledger/
 
 Break it, and look again after a few seconds:
   curl -X POST 'http://{{.Knobs}}/demo/faults?latency_ms=1500'   # slow

@@ -81,7 +81,7 @@ func (v *settingValue) Set(s string) error {
 // warnVariables tells of environment variables that look like a misspelt
 // variable of a flag.
 func warnVariables(app *cli.App, warn func(text string)) {
-	for _, text := range config.UnknownVariables(os.Environ(), variables(app.Commands)) {
+	for _, text := range config.UnknownVariables(os.Environ(), append(variables(app.Commands), config.LedgerKeyVariable)) {
 		warn(text)
 	}
 }

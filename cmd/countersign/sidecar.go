@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,6 +17,8 @@ import (
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator"
 	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/journal"
 	"github.com/countersign-dev/countersign/proxy"
 )
 
@@ -23,6 +26,7 @@ import (
 type sidecar struct {
 	recorder *histogram.Recorder
 	brain    *orchestrator.Orchestrator
+	journal  *journal.Journal
 	proxy    *proxy.Proxy
 	admin    *http.Server
 	log      *slog.Logger
@@ -69,8 +73,12 @@ func (s *sidecar) makeParts(c config.Config) error {
 	if s.recorder, err = histogram.NewRecorder(h); err != nil {
 		return err
 	}
+	params := health.DefaultParams()
+	if s.journal, err = newJournal(c, params, s.log); err != nil {
+		return err
+	}
 	s.brain, err = orchestrator.New(orchestrator.Config{
-		Recorder: s.recorder, Service: c.ServiceName(), Instance: c.InstanceID(), Log: s.log,
+		Recorder: s.recorder, Service: c.ServiceName(), Instance: c.InstanceID(), Params: params, Ledger: s.journal.Head, Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -84,10 +92,22 @@ func (s *sidecar) makeParts(c config.Config) error {
 	return err
 }
 
+func newJournal(c config.Config, p health.Params, log *slog.Logger) (*journal.Journal, error) {
+	options, err := c.LedgerOptions(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return journal.New(journal.Config{
+		Ledger: options, Service: c.ServiceName(), Instance: c.InstanceID(), Version: buildInfo().Version,
+		Policy: health.Policy{Version: p.Version, Digest: p.Digest()}, Log: log,
+	})
+}
+
 func (s *sidecar) adminConfig(c config.Config) api.Config {
 	return api.Config{
 		Orchestrator: s.brain,
 		Recorder:     s.recorder,
+		Journal:      s.journal,
 		Ready: func() error {
 			if why := s.notReady.Load(); why != nil {
 				return errors.New(*why)
@@ -122,14 +142,16 @@ func listen(address, flag string) (net.Listener, error) {
 
 func (s *sidecar) unready(why string) { s.notReady.Store(&why) }
 
-// startAdmin starts measuring, judging and the admin API. Trouble of theirs
+// startAdmin starts measuring, judging, the ledger and the admin API. Trouble of theirs
 // is logged and never reaches the traffic.
 func (s *sidecar) startAdmin() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	for name, run := range map[string]func(context.Context) error{"recorder": s.recorder.Run, "orchestrator": s.brain.Run} {
+	for name, run := range map[string]func(context.Context) error{
+		"recorder": s.recorder.Run, "orchestrator": s.brain.Run, "ledger": s.journal.Run,
+	} {
 		s.running.Go(func() {
-			if err := run(ctx); err != nil && ctx.Err() == nil {
+			if err := run(ctx); err != nil {
 				s.log.Error("a part stopped; traffic goes on", "part", name, "error", err)
 			}
 		})

@@ -34,7 +34,7 @@ func TestTrafficOutlivesTheAdminAPI(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer upstream.Close()
 	loaded, err := config.Load(config.Sources{Flags: map[string]string{
-		"upstream": upstream.URL, "listen": "127.0.0.1:0", "admin": "127.0.0.1:0",
+		"upstream": upstream.URL, "listen": "127.0.0.1:0", "admin": "127.0.0.1:0", "data": t.TempDir(),
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/journal"
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -38,12 +39,17 @@ var (
 	descAnomaly   = desc("health_anomaly_score", "Anomaly score: 1 warns, 2 is critical. Absent while it is undefined.")
 	descDocument  = desc("health_document_timestamp_seconds", "When the health document was made, in unix time.")
 
+	descLedgerUp        = desc("ledger_up", "1 while the ledger is open and takes entries. Absent when none is kept.")
+	descLedgerEntries   = desc("ledger_entries", "Entries of the last acknowledged checkpoint. Absent while the ledger is not open.")
+	descLedgerWitnessed = desc("ledger_witnessed_entries", "Entries of the last checkpoint that witnesses cosigned. Absent while there is none.")
+
 	descBuild = desc("build_info", "Always 1; the labels identify the binary.", "version", "revision", "goversion")
 
 	allDescs = []*prometheus.Desc{
 		descRequests, descStreams, descDuration, descTTFB, descInFlight, descSeen, descUnmeasured, descOverhead,
 		descClientConns, descAccepted, descUpstreamConns, descErrors, descRetries,
-		descScore, descStatus, descP95, descErrorRate, descAnomaly, descDocument, descBuild,
+		descScore, descStatus, descP95, descErrorRate, descAnomaly, descDocument,
+		descLedgerUp, descLedgerEntries, descLedgerWitnessed, descBuild,
 	}
 )
 
@@ -64,6 +70,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectTraffic(ch, c.cfg.Recorder.Totals())
 	collectProxy(ch, c.cfg.Stats())
 	collectHealth(ch, c.cfg.Orchestrator.Document())
+	if c.cfg.Journal != nil {
+		collectLedger(ch, c.cfg.Journal.Report())
+	}
 	b := c.cfg.Build
 	ch <- gauge(descBuild, 1, label(b.Version), label(b.Revision), label(b.Go))
 }
@@ -115,6 +124,20 @@ func collectHealth(ch chan<- prometheus.Metric, d health.Document) {
 		ch <- gauge(descAnomaly, *a)
 	}
 	ch <- gauge(descDocument, float64(d.Timestamp))
+}
+
+func collectLedger(ch chan<- prometheus.Metric, r journal.Report) {
+	up := 0.0
+	if r.State == journal.Open {
+		up = 1
+	}
+	ch <- gauge(descLedgerUp, up)
+	if r.Size > 0 {
+		ch <- gauge(descLedgerEntries, float64(r.Size))
+	}
+	if r.WitnessedSize > 0 {
+		ch <- gauge(descLedgerWitnessed, float64(r.WitnessedSize))
+	}
 }
 
 func counter(d *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {

@@ -57,6 +57,10 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 	if err := h.cfg.Orchestrator.Alive(); err != nil {
 		s.Alive, s.AliveProblem = false, err.Error()
 	}
+	if h.cfg.Journal != nil {
+		r := h.cfg.Journal.Report()
+		s.Ledger = &r
+	}
 	if s.Proxy.Errors == nil {
 		s.Proxy.Errors = map[string]uint64{}
 	}

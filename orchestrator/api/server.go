@@ -16,6 +16,7 @@ import (
 
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator"
+	"github.com/countersign-dev/countersign/orchestrator/journal"
 )
 
 // Config says what the API reports on.
@@ -25,6 +26,8 @@ type Config struct {
 	Recorder     *histogram.Recorder
 	// Ready is nil while the traffic listener serves, else why not. Required.
 	Ready func() error
+	// Journal keeps the ledger; without it there is none.
+	Journal *journal.Journal
 	// Stats reads the sensor's own counters; without it they are all zero.
 	Stats func() ProxyStats
 
@@ -74,11 +77,12 @@ func New(cfg Config) (*http.Server, error) {
 	}, nil
 }
 
-// handler routes by exact path.
+// handler routes by exact path, and the ledger's resources by prefix.
 type handler struct {
-	cfg   Config
-	paths map[string]http.HandlerFunc
-	names []string // the keys of paths, sorted
+	cfg    Config
+	paths  map[string]http.HandlerFunc
+	ledger http.Handler // nil without a ledger
+	names  []string     // what can be asked for, sorted
 }
 
 func newHandler(cfg Config) (*handler, error) {
@@ -108,6 +112,10 @@ func newHandler(cfg Config) (*handler, error) {
 	for p := range h.paths {
 		h.names = append(h.names, p)
 	}
+	if cfg.Journal != nil {
+		h.ledger = http.StripPrefix("/ledger", cfg.Journal)
+		h.names = append(h.names, "/ledger/checkpoint")
+	}
 	slices.Sort(h.names)
 	return h, nil
 }
@@ -129,6 +137,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	serve, ok := h.paths[r.URL.Path]
+	if !ok && h.ledger != nil && strings.HasPrefix(r.URL.Path, "/ledger/") {
+		serve, ok = h.ledger.ServeHTTP, true
+	}
 	if !ok {
 		writeJSON(w, http.StatusNotFound, problem{Error: "nothing here", Paths: h.names})
 		return

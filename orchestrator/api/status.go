@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/journal"
 )
 
 // Build identifies the running binary.
@@ -58,7 +59,9 @@ type Status struct {
 	Alive        bool   `json:"alive"`
 	AliveProblem string `json:"alive_problem,omitempty"`
 	// Health is the document of GET /health/alerts.
-	Health  health.Document `json:"health"`
+	Health health.Document `json:"health"`
+	// Ledger is absent when none is kept.
+	Ledger  *journal.Report `json:"ledger,omitempty"`
 	Traffic Traffic         `json:"traffic"`
 	Proxy   ProxyStats      `json:"proxy"`
 }

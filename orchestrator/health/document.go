@@ -40,7 +40,7 @@ type Document struct {
 	Policy   Policy    `json:"policy"`
 	// ShadowMode is true while Countersign only observes.
 	ShadowMode bool `json:"shadow_mode"`
-	// Ledger is null while no ledger is kept.
+	// Ledger is null while no ledger is open.
 	Ledger *Ledger `json:"ledger"`
 }
 
@@ -195,8 +195,11 @@ type Policy struct {
 	Digest string `json:"digest"`
 }
 
-// Ledger is the state of the audit log.
+// Ledger is the state of the audit log: what its last acknowledged checkpoint
+// says.
 type Ledger struct {
+	// Size counts the entries.
 	Size uint64 `json:"size"`
+	// Root is the Merkle tree's root hash in base64, as the checkpoint has it.
 	Root string `json:"root"`
 }

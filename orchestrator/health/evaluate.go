@@ -30,6 +30,8 @@ type Input struct {
 	Window, Tick *histogram.Snapshot
 	// Service and Instance are the document's service_name and instance_id.
 	Service, Instance string
+	// Ledger is the state of the audit log, nil while none is open.
+	Ledger *Ledger
 }
 
 // Evaluate judges one tick by parameters that Params.Validate accepts. It is
@@ -38,7 +40,7 @@ func Evaluate(s State, in Input, p Params) (State, Document) {
 	doc := Document{
 		ServiceName: in.Service, InstanceID: in.Instance, Timestamp: in.Time.Unix(),
 		Metrics: measure(in.Window), Routes: routesOf(in.Window),
-		Policy: Policy{Version: p.Version, Digest: p.Digest()}, ShadowMode: true,
+		Policy: Policy{Version: p.Version, Digest: p.Digest()}, ShadowMode: true, Ledger: in.Ledger,
 	}
 	base := describe(s.BaselineMS)
 	tick := tickOf(in.Time, in.Tick)

@@ -29,10 +29,16 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if !errors.Is(err, errReported) {
-		_, _ = fmt.Fprintf(stderr, "countersign: %s\n", oneLine(err.Error()))
+		_, _ = fmt.Fprintf(stderr, "countersign: %s\n", printable(oneLine(err.Error())))
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
 		return exitUsage
+	}
+	if _, ok := errors.AsType[cli.ExitCoder](err); ok { // a word after --help
+		return exitUsage
+	}
+	if coded, ok := errors.AsType[exitError](err); ok {
+		return coded.code
 	}
 	return exitFailed
 }
@@ -56,9 +62,11 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:    stdout,
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
-			runCommand(), demoCommand(), statusCommand(), configCommand(), versionCommand(),
+			runCommand(), demoCommand(), statusCommand(), ledgerCommand(), configCommand(), versionCommand(),
 		},
 		Action: noCommand,
+		// Keys and names of files may have commas in them.
+		DisableSliceFlagSeparator: true,
 		// Errors are printed and turned into an exit code by execute alone.
 		ExitErrHandler: func(*cli.Context, error) {},
 	}

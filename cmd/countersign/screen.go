@@ -5,9 +5,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/countersign-dev/countersign/orchestrator/api"
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/journal"
 )
 
 // screenWidth is what fits on the narrowest terminal in use.
@@ -43,10 +45,23 @@ func screen(s api.Status, paint bool) string {
 	alerts(b, d)
 	routes(b, d)
 	b.line("")
+	ledgerLine(b, s.Ledger)
 	b.line("Proxy      %d client and %d upstream connections, %d retries", s.Proxy.ClientConns, s.Proxy.UpstreamConns, s.Proxy.Retries)
 	b.line("Errors     %s", tally(s.Proxy.Errors))
 	b.line("Seen       %d requests, routes: %d, not measured: %s", s.Traffic.Seen, s.Traffic.Routes, tally(s.Traffic.Unmeasured))
 	return strings.Join(b.lines, "\n") + "\n"
+}
+
+func ledgerLine(b *page, r *journal.Report) {
+	switch {
+	case r == nil:
+	case r.State == journal.Open:
+		b.line("Ledger     %s, root %s", entryCount(r.Size), r.Root)
+	case r.Problem != "":
+		b.line("Ledger     %s: %s", r.State, r.Problem)
+	default:
+		b.line("Ledger     %s", r.State)
+	}
 }
 
 func figures(b *page, d health.Document) {
@@ -115,10 +130,11 @@ func clip(s string, n int) string {
 	return s
 }
 
-// printable keeps what clients wrote into a path from steering the terminal.
+// printable keeps what others have written, clients into a path for instance,
+// from steering the terminal, or from turning the text around.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
+		if !unicode.IsGraphic(r) {
 			return '?'
 		}
 		return r

@@ -88,6 +88,20 @@ func TestScreenFitsWhateverItIsGiven(t *testing.T) {
 	}
 }
 
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"a b": "a b", "服务": "服务", "\x1b[2J": "?[2J", "\x7f\u009b": "??", "a\u202eb\u2066": "a?b?", "\u200b\u2028": "??", "\xff": "\ufffd",
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	if code := execute([]string{"countersign", "ledger", "verify", "\x1b[2J\u202e"}, &stdout, &stderr); code != exitUsage || stderr.String() != "countersign: ?[2J?: no such file or directory\n" {
+		t.Errorf("%d, %q", code, &stderr)
+	}
+}
+
 func TestColourIsOnlyForTerminals(t *testing.T) {
 	if got := screen(sampleStatus(), true); !strings.HasPrefix(got, "\x1b[33mWARNING\x1b[0m  shop") {
 		t.Errorf("painted: %q", got[:40])

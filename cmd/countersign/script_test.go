@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 //	hold URL                   send a GET and leave it waiting, which the API confirms
 //	release STATUS             let the held request be answered, and compare its status
 //	certificate NAME           write NAME.pem and NAME.key, self-signed
+//	grow DIR N                 append N entries to the ledger in a data directory, made if absent
+//	flip FILE OFFSET           invert a bit of a file; a negative offset is from its end
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:      "testdata/script",

@@ -79,6 +79,8 @@ var stageCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"hold":        onStage(1, (*stage).hold),
 	"release":     onStage(1, (*stage).letGo),
 	"certificate": onStage(1, (*stage).certificate),
+	"grow":        onStage(2, (*stage).grow),
+	"flip":        onStage(2, (*stage).flip),
 }
 
 func onStage(least int, f func(*stage, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {

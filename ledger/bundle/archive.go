@@ -45,7 +45,7 @@ func Archive(ctx context.Context, src verify.Source, file string, progress func(
 		return Result{}, err
 	}
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".export")
-	if _, err := makeDir(temp); err != nil {
+	if err := makePrivateDir(temp); err != nil {
 		return Result{}, err
 	}
 	lock, err := lockDir(temp)

@@ -165,7 +165,7 @@ func TestLeftoversOfAnArchiveAreCleared(t *testing.T) {
 	l := logtest.New(t, "log")
 	file := filepath.Join(t.TempDir(), "log.tar.zst")
 	left := filepath.Join(filepath.Dir(file), ".log.tar.zst.export", "bundle")
-	if err := os.MkdirAll(left, 0o755); err != nil {
+	if err := os.MkdirAll(left, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(left, "cat.jpg"), []byte("meow"), 0o600); err != nil {

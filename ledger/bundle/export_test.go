@@ -193,6 +193,11 @@ func TestRollbacksAreRefused(t *testing.T) {
 		"fewer entries":    func(l *logtest.Log) { l.GrowTo(l.Size()+400, "entry") },
 		"as many":          func(l *logtest.Log) { l.GrowTo(l.Size()+500, "other") },
 		"more, but others": func(l *logtest.Log) { l.GrowTo(l.Size()+900, "other") },
+		"more, with another key": func(l *logtest.Log) {
+			l.GrowTo(51, "entry")
+			l.Rotate("second")
+			l.GrowTo(l.Size()+900, "other")
+		},
 		"more, after a while others": func(l *logtest.Log) {
 			l.GrowTo(l.Size()+450, "entry")
 			l.GrowTo(l.Size()+450, "other")

@@ -51,6 +51,9 @@ func newStaging(ctx context.Context, src verify.Source, t *target) (*staging, er
 	for _, e := range edge(s.head.Size) {
 		s.beyond[e.full] = true
 	}
+	if err := makePrivateDir(s.dir); err != nil {
+		return nil, err // what lies there is not this export's to remove
+	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.discard())
 	}
@@ -77,12 +80,9 @@ func (s *staging) fetchHead(ctx context.Context) (err error) {
 	return nil
 }
 
-// open makes the directories for files on their way, on the file system of the
-// bundle, and keeps what is in them.
+// open makes the directories for files on their way, within one that is on the
+// file system of the bundle, and keeps what is in them.
 func (s *staging) open() error {
-	if err := os.Mkdir(s.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("cannot make a directory for files on their way: %w; it lies beside the bundle, which may need a directory of its own to lie in", err)
-	}
 	same, err := sameDevice(s.dir, s.target.path)
 	if err != nil {
 		return fmt.Errorf("cannot look at the bundle's directory: %w", err)

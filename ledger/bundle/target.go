@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -63,6 +64,38 @@ func makeDir(path string) (made bool, err error) {
 		return false, fmt.Errorf("cannot write to the directory %s: %w", path, err)
 	}
 	return false, nil
+}
+
+// makePrivateDir makes a directory for files on their way, which nobody else can
+// read or change. Its name can be foreseen, so that what is there already must
+// be such a directory itself and not lead to another.
+func makePrivateDir(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot export: the directory %s does not exist, make it first", filepath.Dir(path))
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("cannot make a directory for files on their way: %w; it lies beside the bundle, which may need a directory of its own to lie in", err)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return fmt.Errorf("cannot look at the directory for files on their way: %w", err)
+	}
+	problem := ""
+	switch stat, ok := info.Sys().(*syscall.Stat_t); {
+	case !info.IsDir():
+		problem = "is not a directory"
+	case !ok || int64(stat.Uid) != int64(os.Geteuid()):
+		problem = "belongs to another user"
+	case info.Mode().Perm()&0o077 != 0:
+		problem = fmt.Sprintf("is open to others (mode %04o)", info.Mode().Perm())
+	default:
+		return nil
+	}
+	return fmt.Errorf("files on their way go to %s, which is there already and %s: remove it, or export elsewhere", path, problem)
 }
 
 // lockDir takes a directory for one export until the file is closed.

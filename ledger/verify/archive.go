@@ -20,6 +20,7 @@ const (
 	bombFloor   = 256 << 20 // bytes any archive may extract to
 	bombRatio   = 200       // times its own length that a larger one may
 	tarBlock    = 512
+	tarRecord   = 20 * tarBlock // other tools write whole ones
 	tempPattern = "countersign-verify-*"
 )
 
@@ -53,7 +54,8 @@ func OpenArchive(ctx context.Context, path string) (*Archive, error) {
 	}
 	a, err := openExtracted(ctx, f, max(bombFloor, bombRatio*info.Size()), temp)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(temp))
+		_ = os.RemoveAll(temp) // why the archive cannot be read matters more
+		return nil, err
 	}
 	return a, nil
 }
@@ -77,7 +79,9 @@ func (a *Archive) Close() error {
 // An extraction is one archive on its way into a directory.
 type extraction struct {
 	tar  *tar.Reader
+	from *bounded // what tar reads
 	root *os.Root
+	end  int64  // where the last file's content ends
 	size uint64 // of the log, from the checkpoint at the archive's start
 	made string // the directory made last: files mostly lie beside the one before
 }
@@ -89,7 +93,11 @@ func extract(ctx context.Context, r io.Reader, budget int64, dir string) error {
 	if magic, _ := buffered.Peek(4); string(magic) != "\x28\xb5\x2f\xfd" {
 		return notAnArchive(nil)
 	}
-	z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+	frame := &frame{r: buffered}
+	if err := frame.begin(); err != nil {
+		return streamError(err)
+	}
+	z, err := zstd.NewReader(frame, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(maxWindow))
 	if err != nil {
 		return notAnArchive(err)
@@ -101,11 +109,17 @@ func extract(ctx context.Context, r io.Reader, budget int64, dir string) error {
 	}
 	defer root.Close()
 	stream := &bounded{ctx: ctx, r: z, left: budget}
-	x := &extraction{tar: tar.NewReader(stream), root: root}
+	x := &extraction{tar: tar.NewReader(stream), from: stream, root: root}
 	if err := x.run(); err != nil {
 		return err
 	}
-	return trailing(stream)
+	if err := trailing(stream); err != nil {
+		return err
+	}
+	if _, err := buffered.Peek(1); !errors.Is(err, io.EOF) {
+		return &SourceError{Code: Tampered, Text: "there is more in the file than the archive", Err: err}
+	}
+	return nil
 }
 
 func notAnArchive(err error) error {
@@ -118,7 +132,7 @@ func (x *extraction) run() error {
 		header, err := x.tar.Next()
 		switch {
 		case errors.Is(err, io.EOF) && !first:
-			return nil
+			return x.ended()
 		case errors.Is(err, tar.ErrHeader) && first, errors.Is(err, io.EOF):
 			return notAnArchive(err)
 		case err != nil:
@@ -132,6 +146,15 @@ func (x *extraction) run() error {
 			return err
 		}
 	}
+}
+
+// ended makes sure that the tar has the end it must have: after the last file, in
+// whole blocks, two of zeros. Package tar does without.
+func (x *extraction) ended() error {
+	if x.from.done == (x.end+tarBlock-1)/tarBlock*tarBlock+2*tarBlock {
+		return nil
+	}
+	return &SourceError{Code: Tampered, Text: "the archive does not end as a tar must, with two blocks of zeros"}
 }
 
 // admit says whether a file may be written, before anything is.
@@ -190,6 +213,7 @@ func (x *extraction) write(header *tar.Header, limit int64, first bool) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return streamError(err)
 	}
+	x.end = x.from.done
 	if !first {
 		return nil
 	}
@@ -213,11 +237,15 @@ func (x *extraction) mkdir(dir string) error {
 	return x.root.MkdirAll(dir, 0o700)
 }
 
-// trailing makes sure that nothing follows the tar's end but zeros.
+// trailing makes sure that nothing follows the tar's end but the zeros that fill
+// its last record.
 func trailing(r io.Reader) error {
-	block := make([]byte, 64*tarBlock)
-	for {
+	block := make([]byte, tarRecord)
+	for left := tarRecord; ; {
 		n, err := r.Read(block)
+		if left -= n; left < 0 {
+			return &SourceError{Code: Tampered, Text: "there is something in the archive after its end"}
+		}
 		for _, b := range block[:n] {
 			if b != 0 {
 				return &SourceError{Code: Tampered, Text: "there is something in the archive after its end"}
@@ -239,6 +267,7 @@ type bounded struct {
 	ctx  context.Context
 	r    io.Reader
 	left int64
+	done int64 // read so far
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -246,6 +275,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.r.Read(p)
+	b.done += int64(n)
 	if b.left -= int64(n); b.left < 0 {
 		return 0, errBomb
 	}

@@ -104,6 +104,33 @@ func TestArchive(t *testing.T) {
 	}
 }
 
+// TestArchiveOfOtherTools takes what tar --zstd makes: a tar filled up to whole
+// records, in a frame of any kind of block, with a checksum or without.
+func TestArchiveOfOtherTools(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	l := newTestLog(t).fill(300)
+	for range 3 {
+		l.add(object("kind", "a", "text", strings.Repeat("x", 60_000)))
+	}
+	whole := pack(t, l.bundle(t).files())
+	whole = append(whole, make([]byte, (tarRecord-len(whole)%tarRecord)%tarRecord)...)
+	for _, opts := range [][]zstd.EOption{
+		nil, {zstd.WithEncoderCRC(false)}, {zstd.WithNoEntropyCompression(true)}, {zstd.WithSingleSegment(true)},
+		{zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(1 << 12)},
+	} {
+		a, err := openBytes(t, compress(t, whole, opts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := Log(t.Context(), a, Options{}); r.Code != Verified {
+			t.Errorf("%s %v", r.Verdict, r.Problem)
+		}
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestArchivesRefused(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	m := sample(t).bundle(t)
@@ -148,8 +175,15 @@ func TestArchivesRefused(t *testing.T) {
 		{"witnessed too long", with(regular("checkpoint.witnessed", make([]byte, MaxCheckpoint+1))), Tampered, "at most 65536"},
 		{"something after the end", compress(t, append(slices.Clone(whole), 1)), Tampered, "after its end"},
 		{"second archive after the end", compress(t, slices.Concat(whole, whole)), Tampered, "after its end"},
-		{"something after the frame", append(compress(t, whole), "x"...), Incomplete, "ends too early"},
-		{"much after the frame", append(compress(t, whole), "abcdefgh"...), Tampered, "damaged"},
+		{"something after the frame", append(compress(t, whole), "x"...), Tampered, "more in the file than the archive"},
+		{"much after the frame", append(compress(t, whole), "abcdefgh"...), Tampered, "more in the file than the archive"},
+		{"a zero after the frame", append(compress(t, whole), 0), Tampered, "more in the file than the archive"},
+		{"an empty frame after the frame", append(compress(t, whole), compress(t, nil, zstd.WithZeroFrames(true))...), Tampered, "more in the file than the archive"},
+		{"a skippable frame after the frame", append(compress(t, whole), "\x50\x2a\x4d\x18\x03\x00\x00\x00abc"...), Tampered, "more in the file than the archive"},
+		{"a skippable frame before the frame", append([]byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc"), compress(t, whole)...), Usage, "not a ledger's archive"},
+		{"no end", compress(t, whole[:len(whole)-1024]), Tampered, "two blocks of zeros"},
+		{"half an end", compress(t, whole[:len(whole)-512]), Tampered, "two blocks of zeros"},
+		{"very many zeros after the end", compress(t, append(slices.Clone(whole), make([]byte, 10241)...)), Tampered, "after its end"},
 		{"large window", windowOf(compress(t, whole, zstd.WithSingleSegment(false)), 0xff), Usage, "larger window"},
 	} {
 		a, err := openBytes(t, test.data)

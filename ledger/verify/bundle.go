@@ -10,12 +10,13 @@ import (
 type bundle struct {
 	leaves [][]byte // at most as many as it should have
 	rest   int      // bytes after them
+	length int      // of all of it, in bytes
 }
 
 // splitBundle takes apart an entry bundle, which should have width entries
 // (C2SP tlog-tiles): each is a length of two bytes, big-endian, and the leaf.
 func splitBundle(data []byte, width int) bundle {
-	leaves := make([][]byte, 0, width)
+	leaves, length := make([][]byte, 0, width), len(data)
 	for len(leaves) < width && len(data) >= 2 {
 		n := int(binary.BigEndian.Uint16(data))
 		if len(data) < 2+n {
@@ -24,7 +25,7 @@ func splitBundle(data []byte, width int) bundle {
 		leaves = append(leaves, data[2:2+n:2+n])
 		data = data[2+n:]
 	}
-	return bundle{leaves: leaves, rest: len(data)}
+	return bundle{leaves: leaves, rest: len(data), length: length}
 }
 
 // A leafHasher makes leaf hashes (RFC 6962, section 2.1). It is not safe for

@@ -14,6 +14,8 @@ type checker struct {
 	parser leafParser
 }
 
+// check checks a job whose entry bundle has no more than j.room bytes; one that
+// has more is only said to be longer.
 func (c *checker) check(ctx context.Context, j job) *batch {
 	b := &batch{first: j.n * tileWidth}
 	tile, f := c.tileOf(ctx, j)
@@ -21,11 +23,17 @@ func (c *checker) check(ctx context.Context, j job) *batch {
 		b.broken = f
 		return b
 	}
-	entries, err := c.reader.entries(ctx, j.n, j.width)
+	entries, longer, err := c.entriesWithin(ctx, j.n, j.width, j.room)
 	if err != nil {
 		b.broken = asFailure(err).within(b.first, b.first+uint64(j.width))
 		return b
 	}
+	if longer {
+		b.longer = true
+		return b
+	}
+	b.length = int64(entries.length)
+	defer func() { c.parser = leafParser{} }() // which would keep the bundle in memory
 	b.leaves = make([][]byte, 0, len(entries.leaves))
 	b.once = make([]record, 0, len(entries.leaves))
 	for i, leaf := range entries.leaves {

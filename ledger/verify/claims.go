@@ -45,21 +45,22 @@ type claim struct {
 	leaf  []byte
 }
 
-// likelySigner is the key that has signed the checkpoint, nil if that cannot be
-// told, where damage may hide the entry that names it. It is a trusted one, or
+// likelySigner is the key that has signed the checkpoint, with the keys it
+// follows from, nil if that cannot be told, where damage may hide the entry that
+// names it. It is a trusted one, or
 // follows from what the entries claim: the key of entry 0 is trusted no more than
 // without damage, and every change of the key bears the signature of the key
 // before, wherever it lies. The failure says that the signature is wrong.
-func (v *verification) likelySigner(ctx context.Context) (*key, *failure) {
+func (v *verification) likelySigner(ctx context.Context) (*key, *keyring, *failure) {
 	if by, _ := signer(v.checkpoint, v.keys.trusted); by != nil || ctx.Err() != nil {
-		return by, nil
+		return by, v.keys, nil
 	}
-	ring := keyring{origin: v.keys.origin, trusted: v.keys.trusted}
+	ring := &keyring{origin: v.keys.origin, trusted: v.keys.trusted}
 	for _, k := range v.claimedKey(ctx) {
 		ring.chain = []link{{key: k}}
 	}
 	if ring.chain == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	claims := v.claims(ctx)
 	slices.SortFunc(claims, func(a, b claim) int { return cmp.Compare(a.index, b.index) })
@@ -69,12 +70,12 @@ func (v *verification) likelySigner(ctx context.Context) (*key, *failure) {
 	by, wrong := signer(v.checkpoint, ring.known())
 	switch {
 	case by == nil && wrong != nil:
-		return nil, missignedFailure(*wrong)
+		return nil, nil, missignedFailure(*wrong)
 	case by == nil, !ring.trusts(), !by.same(*ring.at(v.signed.Size)):
-		return nil, nil
+		return nil, nil, nil
 	}
 	v.rep.Rotations = len(ring.chain) - 1
-	return by, nil
+	return by, ring, nil
 }
 
 // maxGap is after how many absent entry bundles in a row there are no more, in a

@@ -84,7 +84,8 @@ func readFile(f *os.File, size, limit int64) ([]byte, error) {
 	return data[:n], nil
 }
 
-// List yields all that is in the directory and is no directory itself.
+// List yields all that is in the directory and is no directory itself, and
+// directories with nothing in them, whose path it gives a slash at the end.
 func (d *Dir) List(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		d.list(ctx, ".", 0, yield)
@@ -101,11 +102,13 @@ func (d *Dir) list(ctx context.Context, name string, depth int, yield func(strin
 	}
 	defer f.Close()
 	var below []string
+	empty := name != "."
 	for {
 		if err := ctx.Err(); err != nil {
 			return yield(name, err)
 		}
 		entries, err := f.ReadDir(listBatch)
+		empty = empty && len(entries) == 0
 		for _, e := range entries {
 			path := join(name, e.Name())
 			if e.IsDir() {
@@ -120,6 +123,9 @@ func (d *Dir) list(ctx context.Context, name string, depth int, yield func(strin
 		if err != nil {
 			return yield(name, err)
 		}
+	}
+	if empty {
+		return yield(name+"/", nil)
 	}
 	for _, path := range below {
 		if !d.list(ctx, path, depth+1, yield) {

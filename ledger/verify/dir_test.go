@@ -23,6 +23,8 @@ func TestDirectory(t *testing.T) {
 		{"sound", func(string) error { return nil }, Verified, ""},
 		{"extra file", func(d string) error { return os.WriteFile(filepath.Join(d, "tile", "x"), nil, 0o600) }, Tampered, "tile/x: the file does not belong"},
 		{"extra empty directory", func(d string) error { return os.Mkdir(filepath.Join(d, "tile", "x"), 0o700) }, Verified, ""},
+		{"extra empty directory elsewhere", func(d string) error { return os.Mkdir(filepath.Join(d, "evil"), 0o700) }, Tampered, "evil/: the directory is empty"},
+		{"extra empty directories", func(d string) error { return os.MkdirAll(filepath.Join(d, "a", "b", "c"), 0o700) }, Tampered, "a/b/c/: the directory is empty"},
 		{"directory for a tile", func(d string) error { return swap(d, os.Mkdir) }, Tampered, "tile/0/001: it is not a regular file"},
 		{"pipe for a tile", func(d string) error {
 			return swap(d, func(p string, m os.FileMode) error { return syscall.Mkfifo(p, uint32(m)) })

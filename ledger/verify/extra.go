@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"strings"
 )
 
 // inventory looks for what a bundle holds and should not.
@@ -14,6 +16,9 @@ type inventory struct {
 	blobs   *sorter // that the bundle holds
 	present bool    // whether there is the file that says what this is
 	first   *failure
+
+	last     string // path of the entry bundle of the present size that was read last
+	lastData []byte
 }
 
 // run goes over all files of a bundle. Blobs are only noted.
@@ -34,7 +39,13 @@ func (v *inventory) run(ctx context.Context, files Lister) error {
 
 func (v *inventory) file(ctx context.Context, path string) error {
 	res, ok := parsePath(path)
-	if !ok {
+	switch {
+	case strings.HasPrefix(path, "tile/") && strings.HasSuffix(path, "/"):
+		return nil // an interrupted export may leave it
+	case strings.HasSuffix(path, "/"):
+		v.found(fail(Tampered, path, "the directory is empty: it does not belong to a ledger"))
+		return nil
+	case !ok:
 		v.found(fail(Tampered, path, "the file does not belong to a ledger"))
 		return nil
 	}
@@ -64,27 +75,46 @@ func (v *inventory) found(f *failure) {
 // earlier checks a partial tile or entry bundle of an earlier size: the one of
 // the present width has to begin with it.
 func (v *inventory) earlier(ctx context.Context, path string, res resource, width int) error {
-	old, err := v.tree.get(ctx, path, res.limit())
+	f := fail(Tampered, path, "the file of an earlier size is not the beginning of the present one")
+	if !f.before(v.first) {
+		return nil // it would not be reported
+	}
+	now, err := v.beginning(ctx, res, width)
 	if err != nil {
 		return v.kept(err)
 	}
-	var now []byte
-	if res.kind == kindTile {
-		now, err = v.tree.tile(ctx, res.level, res.n)
-		now = now[:min(len(now), res.width*hashSize)]
-	} else {
-		now, err = v.tree.get(ctx, EntriesPath(res.n, width), MaxEntries)
-		now = now[:prefixLength(now, res.width)]
+	f.Expected = fmt.Sprintf("the first %d bytes of it", len(now))
+	old, err := v.tree.src.Get(ctx, path, int64(len(now)))
+	switch {
+	case errors.Is(err, ErrTooLong):
+		f.Found = "more"
+	case err != nil:
+		return v.kept(v.tree.explain(ctx, path, err))
+	case bytes.Equal(old, now):
+		return nil
+	default:
+		f.Found = fmt.Sprintf("%d others", len(old))
 	}
-	if err != nil {
-		return v.kept(err)
-	}
-	if !bytes.Equal(old, now) {
-		f := fail(Tampered, path, "the file of an earlier size is not the beginning of the present one")
-		f.Expected, f.Found = fmt.Sprintf("the first %d bytes of it", len(now)), fmt.Sprintf("%d others", len(old))
-		v.found(f)
-	}
+	v.found(f)
 	return nil
+}
+
+// beginning is what a tile or entry bundle of an earlier size has to be: the
+// beginning of the one of the present width. A bundle has many earlier sizes, and
+// files of one lie together.
+func (v *inventory) beginning(ctx context.Context, res resource, width int) ([]byte, error) {
+	if res.kind == kindTile {
+		tile, err := v.tree.tile(ctx, res.level, res.n)
+		return tile[:min(len(tile), res.width*hashSize)], err
+	}
+	if path := EntriesPath(res.n, width); v.last != path {
+		data, err := v.tree.get(ctx, path, MaxEntries)
+		if err != nil {
+			return nil, err
+		}
+		v.last, v.lastData = path, data
+	}
+	return v.lastData[:prefixLength(v.lastData, res.width)], nil
 }
 
 // kept keeps a failure, unless it ends the verification.

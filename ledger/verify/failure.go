@@ -146,19 +146,35 @@ func (r reader) outgrown(err error, width int) bool {
 	return ok && f.code == Incomplete && width < tileWidth && !r.listed
 }
 
+// maxEntries is what an entry bundle of that width has at most, in bytes.
+func maxEntries(width int) int64 { return int64(width) * (2 + MaxLeaf) }
+
 // entries reads an entry bundle and takes it apart as far as it goes.
 func (r reader) entries(ctx context.Context, n uint64, width int) (bundle, error) {
-	limit := int64(width) * (2 + MaxLeaf)
-	data, err := r.get(ctx, EntriesPath(n, width), limit)
-	if r.outgrown(err, width) {
-		if full, e := r.get(ctx, EntriesPath(n, tileWidth), MaxEntries); e == nil {
-			b := splitBundle(full, width)
+	b, _, err := r.entriesWithin(ctx, n, width, maxEntries(width))
+	return b, err
+}
+
+// entriesWithin reads an entry bundle that may have no more than limit bytes,
+// which can be less than it may have as a bundle; then longer says that it has
+// more.
+func (r reader) entriesWithin(ctx context.Context, n uint64, width int, limit int64) (b bundle, longer bool, err error) {
+	path := EntriesPath(n, width)
+	data, err := r.src.Get(ctx, path, limit)
+	if err == nil {
+		return splitBundle(data, width), false, nil
+	}
+	if limit < maxEntries(width) && errors.Is(err, ErrTooLong) {
+		return bundle{}, true, nil
+	}
+	f := r.explain(ctx, path, err)
+	if r.outgrown(f, width) {
+		full, err := r.src.Get(ctx, EntriesPath(n, tileWidth), MaxEntries)
+		if err == nil {
+			b = splitBundle(full, width)
 			b.rest = 0
-			return b, nil
+			return b, false, nil
 		}
 	}
-	if err != nil {
-		return bundle{}, err
-	}
-	return splitBundle(data, width), nil
+	return bundle{}, false, f
 }

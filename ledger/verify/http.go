@@ -21,12 +21,14 @@ const (
 	httpTimeout = time.Minute            // for one try
 	httpHops    = 5                      // redirects followed
 	httpWorkers = 8                      // requests at once: they mostly wait
+	firstRead   = 32 << 10               // bytes of an answer whose length is not known
 )
 
 // HTTP is a log served over the tlog-tiles read API. It is safe for concurrent
 // use.
 type HTTP struct {
 	base   string // without a slash at its end
+	shown  string // base without the password
 	client *http.Client
 	sleep  func(context.Context, time.Duration) error
 }
@@ -36,14 +38,17 @@ type HTTP struct {
 // is a plain one. Redirects to other hosts are not followed.
 func NewHTTP(prefix string, client *http.Client) (*HTTP, error) {
 	u, err := url.Parse(prefix)
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return nil, fmt.Errorf("this is no URL: %w", e.Err) // e itself repeats all of it, also a password
+	}
 	if err != nil {
 		return nil, fmt.Errorf("this is no URL: %w", err)
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("the URL %q must begin with http:// or https:// and a host", prefix)
+		return nil, fmt.Errorf("the URL %q must begin with http:// or https:// and a host", u.Redacted())
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("the URL %q must have neither ? nor #: paths are added to it", prefix)
+		return nil, fmt.Errorf("the URL %q must have neither ? nor #: paths are added to it", u.Redacted())
 	}
 	var own http.Client
 	if client != nil {
@@ -54,7 +59,7 @@ func NewHTTP(prefix string, client *http.Client) (*HTTP, error) {
 		own.Transport = transport
 	}
 	own.CheckRedirect = sameHost
-	return &HTTP{base: strings.TrimRight(u.String(), "/"), client: &own, sleep: sleep}, nil
+	return &HTTP{base: strings.TrimRight(u.String(), "/"), shown: strings.TrimRight(u.Redacted(), "/"), client: &own, sleep: sleep}, nil
 }
 
 var errRedirect = errors.New("redirect refused")
@@ -111,8 +116,7 @@ func (t *temporary) Unwrap() error { return t.err }
 func (h *HTTP) try(ctx context.Context, path string, limit int64) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, httpTimeout)
 	defer cancel()
-	target := h.base + "/" + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base+"/"+path, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -126,11 +130,11 @@ func (h *HTTP) try(ctx context.Context, path string, limit int64) ([]byte, error
 	}
 	defer resp.Body.Close()
 	if err := answered(resp); err != nil {
-		return nil, fmt.Errorf("%s: %w", target, err)
+		return nil, fmt.Errorf("%s/%s: %w", h.shown, path, err)
 	}
 	data, err := readBody(resp, limit)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", target, err)
+		return nil, fmt.Errorf("%s/%s: %w", h.shown, path, err)
 	}
 	return data, nil
 }
@@ -167,13 +171,36 @@ func readBody(resp *http.Response, limit int64) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("the answer is compressed as %q, which was not asked for", encoding)
 	}
-	var data bytes.Buffer
-	data.Grow(int(min(max(resp.ContentLength, 0), limit)) + bytes.MinRead)
-	if _, err := data.ReadFrom(io.LimitReader(body, limit+1)); err != nil {
+	data, err := readAtMost(body, limit, resp.ContentLength)
+	if err != nil {
 		return nil, &temporary{fmt.Errorf("the answer broke off: %w", err)}
 	}
-	if int64(data.Len()) > limit {
+	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("%w: more than %d bytes", ErrTooLong, limit)
 	}
-	return data.Bytes(), nil
+	return data, nil
+}
+
+// readAtMost reads limit+1 bytes at most into not much more memory than that, and
+// leaves little garbage: it grows rarely.
+// Expected is how many there may be, which need not be true.
+func readAtMost(r io.Reader, limit, expected int64) ([]byte, error) {
+	data := make([]byte, 0, min(max(expected, firstRead), limit)+1)
+	for {
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			if cap(data) > 2*len(data) {
+				data = bytes.Clone(data)
+			}
+			return data, nil
+		case err != nil:
+			return nil, err
+		case int64(len(data)) > limit:
+			return data, nil
+		case len(data) == cap(data):
+			data = append(make([]byte, 0, min(8*int64(cap(data)), limit+1)), data...)
+		}
+	}
 }

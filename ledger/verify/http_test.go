@@ -190,3 +190,26 @@ func TestWebPageInPlaceOfALog(t *testing.T) {
 		t.Errorf("%+v %v", r, r.Problem)
 	}
 }
+
+// TestPasswordsAreNotShown gives URLs with a password in them.
+func TestPasswordsAreNotShown(t *testing.T) {
+	var name, password string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ = r.BasicAuth()
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer server.Close()
+	h, _ := openHTTP(t, strings.Replace(server.URL, "://", "://user:hunter2@", 1))
+	_, err := h.Get(t.Context(), "checkpoint", 100)
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "://user:xxxxx@") {
+		t.Errorf("%v", err)
+	}
+	if name != "user" || password != "hunter2" {
+		t.Errorf("sent as %q with %q", name, password)
+	}
+	for _, url := range []string{"ftp://user:hunter2@example.com", "http://user:hunter2@example.com/?x", "http://user:hunter2@example.com:port/", "http://user:hunter2@ex ample.com/"} {
+		if _, err := NewHTTP(url, nil); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}

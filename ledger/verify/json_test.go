@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func FuzzLeaf(f *testing.F) {
 		``, ` `, `{}`, `{"kind":"a"}`, ` { "kind" : "a" } `, `{"kind":""}`, `{"kind":1}`, `{"kind":"a"}x`, "{\"kind\":\"a\"}\x00",
 		`{"kind":"a","kind":"b"}`, `{"kind":"a","\u006bind":"b"}`, `{"kind":"a","once":""}`, `{"kind":"a","once":"\ud83d\ude00"}`,
 		`{"kind":"a","once":"\ud800"}`, `{"kind":"a","\ud800":1,"\ud801":2}`, `{"kind":"a","n":[1,-0,0.5,1e9,-2E-3,01]}`, `{"kind":"a","n":-}`,
-		`{"kind":"a","time":"2026-01-02T03:04:05Z"}`, `{"kind":"a","time":"2026-02-30T03:04:05Z"}`, `{"kind":"a","time":"2026-01-02T3:04:05Z"}`,
+		`{"kind":"a","time":"2026-01-02T03:04:05Z"}`, `{"kind":"a","time":"2026-02-30T03:04:05Z"}`, `{"kind":"a","time":"2026-01-02T3:04:05Z"}`, `{"kind":"a","time":"2026-01-02T03:04:05,5Z"}`,
 		`{"kind":"a","evidence":[{"name":"n","sha256":"` + sum + `","len":3,"x":{}}]}`, `{"kind":"a","evidence":[{"name":"n","sha256":"` + sum + `","len":1.0}]}`,
 		`{"kind":"a","evidence":[{"name":"n","sha256":"` + strings.ToUpper(sum) + `","len":1}]}`, `{"kind":"a","evidence":{}}`, `{"kind":"a","evidence":[[]]}`,
 		`{"kind":"a","x":{"y":[{"z":[]},[{}],null,true,false,"\n\/\"\\"]}}`, `{"kind":"a","x":{"y":[}]}`, `{"kind":"a","x":{"y",1}}`, `{"kind":"a",}`,
@@ -55,6 +56,9 @@ func FuzzLeaf(f *testing.F) {
 	})
 }
 
+// rfc3339 is the form of a time (RFC 3339, section 5.6) with capital letters.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+
 // An oracleLeaf is what encoding/json makes of a leaf.
 type oracleLeaf struct {
 	kind     string
@@ -76,7 +80,7 @@ func oracle(leaf []byte) (l oracleLeaf, err error) {
 	}
 	if raw, ok := members["time"]; ok {
 		text, err := oracleString(raw)
-		if err != nil || new(time.Time).UnmarshalText([]byte(text)) != nil {
+		if err != nil || !rfc3339.MatchString(text) || new(time.Time).UnmarshalText([]byte(text)) != nil {
 			return l, fmt.Errorf("time")
 		}
 	}

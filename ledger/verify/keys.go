@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,6 +15,7 @@ import (
 // A key is a verifier key of a log.
 type key struct {
 	vkey string
+	raw  string // its bytes: there are several ways to write them
 	note.Verifier
 }
 
@@ -22,16 +24,22 @@ func parseKey(vkey string) (key, error) {
 	if err != nil {
 		return key{}, fmt.Errorf("%.120q is not the verifier key of a log (<name>+<id>+<base64>, Ed25519): %w", vkey, err)
 	}
-	return key{vkey, v}, nil
+	_, encoded, _ := strings.Cut(strings.TrimPrefix(vkey, v.Name()+"+"), "+")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return key{}, fmt.Errorf("%.120q is not the verifier key of a log: %w", vkey, err)
+	}
+	return key{vkey, string(raw), v}, nil
 }
 
 // id is the key without its bytes, for messages.
 func (k key) id() string { return fmt.Sprintf("%s+%08x", k.Name(), k.KeyHash()) }
 
-// trustedKeys are the keys of the options and of the logs that the policy names.
+// trustedKeys are the keys of the options or, when there are none, of the logs
+// that the policy names.
 func trustedKeys(given []string, policy *witness.Policy) ([]key, error) {
 	all := slices.Clone(given)
-	if policy != nil {
+	if policy != nil && len(given) == 0 {
 		for _, l := range policy.Logs {
 			all = append(all, l.VKey)
 		}
@@ -49,7 +57,9 @@ func trustedKeys(given []string, policy *witness.Policy) ([]key, error) {
 	return keys, nil
 }
 
-func (k key) same(o key) bool { return k.vkey == o.vkey }
+func (k key) same(o key) bool {
+	return k.Name() == o.Name() && k.KeyHash() == o.KeyHash() && k.raw == o.raw
+}
 
 // named are the keys for the log called origin. It is an error when keys are
 // trusted and none is.
@@ -135,7 +145,7 @@ func (r *keyring) at(size uint64) *key {
 func (r *keyring) known() []key {
 	keys := slices.Clone(r.trusted)
 	for _, l := range r.chain {
-		if !slices.ContainsFunc(keys, l.same) {
+		if !slices.ContainsFunc(keys, l.key.same) {
 			keys = append(keys, l.key)
 		}
 	}
@@ -146,8 +156,18 @@ func (r *keyring) known() []key {
 // trusted keys its own is.
 func (r *keyring) trusts() bool {
 	return len(r.trusted) == 0 || slices.ContainsFunc(r.chain, func(l link) bool {
-		return slices.ContainsFunc(r.trusted, l.same)
+		return slices.ContainsFunc(r.trusted, l.key.same)
 	})
+}
+
+// given is the first trusted key that is one of the log's, empty when none is.
+func (r *keyring) given() string {
+	for _, k := range r.trusted {
+		if slices.ContainsFunc(r.chain, func(l link) bool { return k.same(l.key) }) {
+			return k.vkey
+		}
+	}
+	return ""
 }
 
 // inForce is the key that has to have signed the checkpoint of that size, and

@@ -138,7 +138,9 @@ func (p *leafParser) parseTime() error {
 	if err != nil {
 		return err
 	}
-	if new(time.Time).UnmarshalText(text) != nil {
+	// Parse takes more than RFC 3339: hours of one digit, and a comma for the point.
+	_, err = time.Parse(time.RFC3339, string(text))
+	if err != nil || text[len("2006-01-02T15")] != ':' || bytes.ContainsRune(text, ',') {
 		return fmt.Errorf(`member "time" is not an RFC 3339 time: %.60q`, text)
 	}
 	return nil

@@ -41,7 +41,8 @@ type verification struct {
 //
 // A verdict of Verified proves that the entries are those, all of those and in
 // the order, that the signer of the checkpoint signed; the Tier says whether
-// anybody but the signer vouches for that.
+// anybody but the signer vouches for that, and AnchoredTo and WitnessedTo for how
+// many of the entries.
 func Log(ctx context.Context, src Source, opt Options) *Report {
 	files, listed := src.(Lister)
 	if opt.Workers <= 0 {
@@ -52,7 +53,7 @@ func Log(ctx context.Context, src Source, opt Options) *Report {
 	}
 	v := &verification{reader: reader{src: src, listed: listed}, files: files, opt: opt, rep: &Report{}}
 	f := v.run(ctx)
-	if f != nil && f.code == Internal && ctx.Err() != nil {
+	if ctx.Err() != nil && (f == nil || f.code == Internal) {
 		f = fail(Internal, "", "interrupted")
 	}
 	v.rep.finish(f)
@@ -205,7 +206,7 @@ func (v *verification) verify(ctx context.Context) *failure {
 	v.walk.tree = tree
 	broken := v.walk.run(ctx)
 	unsigned := v.settle(ctx, broken == nil)
-	if damage != nil && damage.before(broken) && ctx.Err() == nil {
+	if damage != nil && damage.before(broken) {
 		broken = damage
 	}
 	if f := cmp.Or(unsigned, broken); f != nil {
@@ -227,17 +228,18 @@ func (v *verification) verify(ctx context.Context) *failure {
 // is no failure.
 func (v *verification) settle(ctx context.Context, complete bool) *failure {
 	v.rep.Entries, v.rep.Rotations = v.walk.delivered, max(0, len(v.keys.chain)-1)
-	by, f := v.keys.inForce(v.checkpoint, v.signed.Size)
+	ring := v.keys
+	by, f := ring.inForce(v.checkpoint, v.signed.Size)
 	if !complete && by == nil {
-		by, f = v.likelySigner(ctx)
+		by, ring, f = v.likelySigner(ctx)
 	}
 	if by == nil {
 		return f
 	}
 	v.rep.Key, v.rep.Signed = by.vkey, true
 	v.rep.ProvenTo = v.walk.delivered
-	if len(v.keys.trusted) > 0 && !slices.ContainsFunc(v.keys.trusted, by.same) {
-		v.rep.GivenKey = v.keys.trusted[0].vkey
+	if !slices.ContainsFunc(ring.trusted, by.same) {
+		v.rep.GivenKey = ring.given()
 	}
 	return f
 }

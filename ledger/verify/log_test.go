@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -77,6 +81,10 @@ func TestEarlierPartialTiles(t *testing.T) {
 	if r := Log(t.Context(), m, Options{}); r.Code != Verified {
 		t.Fatal(r.Problem)
 	}
+	counting := &countingSource{mapSource: m}
+	if r := Log(t.Context(), counting, Options{}); r.Code != Verified || counting.present > 3 {
+		t.Errorf("entry bundle 0 was read %d times: %v", counting.present, r.Problem)
+	}
 	for _, path := range []string{"tile/0/000.p/255", "tile/entries/001.p/144", "tile/1/000.p/1", "tile/entries/000.p/1"} {
 		for name, data := range map[string][]byte{
 			"flipped": append([]byte{m[path][0] ^ 1}, m[path][1:]...), "cut": m[path][:len(m[path])-1], "longer": append(slices.Clone(m[path]), 0),
@@ -86,6 +94,53 @@ func TestEarlierPartialTiles(t *testing.T) {
 				t.Errorf("%s %s: %s %v", path, name, r.Verdict, r.Problem)
 			}
 		}
+	}
+}
+
+// countingSource counts how often entry bundle 0 is read, and lists it in order.
+type countingSource struct {
+	mapSource
+	mu      sync.Mutex
+	present int
+}
+
+func (c *countingSource) Get(ctx context.Context, path string, limit int64) ([]byte, error) {
+	if path == "tile/entries/000" {
+		c.mu.Lock()
+		c.present++
+		c.mu.Unlock()
+	}
+	return c.mapSource.Get(ctx, path, limit)
+}
+
+func (c *countingSource) List(context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, path := range slices.Sorted(maps.Keys(c.mapSource)) {
+			if !yield(path, nil) {
+				return
+			}
+		}
+	}
+}
+
+// TestGivenKey takes a key that is not the log's and one that was.
+func TestGivenKey(t *testing.T) {
+	l := sample(t)
+	strange := newPair(t, testOrigin, 7).vkey
+	r := Log(t.Context(), l.bundle(t), Options{Keys: []string{strange, l.keys[0].vkey}})
+	if r.Code != Verified || r.Key != l.keys[1].vkey || r.GivenKey != l.keys[0].vkey {
+		t.Errorf("%+v %v", r, r.Problem)
+	}
+}
+
+// TestKeyWrittenOtherwise gives a key with its id in capitals.
+func TestKeyWrittenOtherwise(t *testing.T) {
+	l := newTestLog(t).fill(10)
+	name, rest, _ := strings.Cut(l.keys[0].vkey, "+")
+	id, public, _ := strings.Cut(rest, "+")
+	r := Log(t.Context(), l.bundle(t), Options{Keys: []string{name + "+" + strings.ToUpper(id) + "+" + public}})
+	if r.Code != Verified || r.GivenKey != "" {
+		t.Errorf("%+v %v", r, r.Problem)
 	}
 }
 
@@ -163,6 +218,45 @@ func TestInterrupted(t *testing.T) {
 	}
 	if r := Log(ctx, m, Options{}); r.Code != Internal || r.Problem.Text != "interrupted" {
 		t.Errorf("%+v %v", r, r.Problem)
+	}
+}
+
+// endingContext ends when it is asked for the at-th time whether it has.
+type endingContext struct {
+	context.Context
+	asked, at atomic.Int64
+	cancel    context.CancelFunc
+}
+
+func (c *endingContext) Err() error {
+	if c.asked.Add(1) >= c.at.Load() {
+		c.cancel()
+	}
+	return c.Context.Err()
+}
+
+// TestInterruptedAnywhere interrupts the verification of a log with a damaged
+// edge at every place: it is never verified.
+func TestInterruptedAnywhere(t *testing.T) {
+	m := newTestLog(t).fill(300).bundle(t)
+	edge := slices.Clone(m["tile/0/001.p/44"])
+	edge[5] ^= 1
+	damaged := m.set("tile/0/001.p/44", edge)
+	for _, files := range []mapSource{m, damaged} {
+		for at := int64(1); ; at++ {
+			ctx, cancel := context.WithCancel(t.Context())
+			ending := &endingContext{Context: ctx, cancel: cancel}
+			ending.at.Store(at)
+			r := Log(ending, unlisted{files}, Options{Workers: 1})
+			interrupted := ctx.Err() != nil
+			cancel()
+			if !interrupted {
+				break
+			}
+			if r.Code != Internal && (r.Code != Tampered || r.Problem.Resource != "tile/0/001.p/44") {
+				t.Fatalf("interrupted at %d: %+v %v", at, r, r.Problem)
+			}
+		}
 	}
 }
 

@@ -5,7 +5,7 @@ import "github.com/countersign-dev/countersign/ledger/witness"
 // Options say what to trust and what to ask for. The zero value trusts the key
 // that the log names itself.
 type Options struct {
-	Keys  []string // trusted verifier keys (the log's first or any later one); none: the log's own
+	Keys  []string // trusted verifier keys (the log's first or any later one); none: those of Policy, else the log's own
 	Since [][]byte // checkpoints kept earlier, signed notes
 
 	// Anchor is the checkpoint that the log's own store keeps beside it. It is not
@@ -13,8 +13,9 @@ type Options struct {
 	Anchor        []byte
 	RequireAnchor bool // without Anchor the verdict is AnchorAbsent
 
-	// Policy names witnesses, and may name logs, whose keys are then trusted like
-	// Keys. When its quorum has cosigned, the tier is Witnessed.
+	// Policy names witnesses, and may name logs, whose keys are trusted when Keys
+	// gives none. When its quorum has cosigned, the tier is Witnessed; a policy
+	// whose quorum is none never makes it so.
 	Policy         *witness.Policy
 	RequireWitness bool // without the quorum of Policy the verdict is AnchorAbsent
 

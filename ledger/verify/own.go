@@ -149,15 +149,15 @@ func (r *keyring) rotated(index uint64, leaf []byte) error {
 		return fmt.Errorf("its statement is of entry %.20q", lines[2])
 	case lines[3] != old.vkey:
 		return errors.New("its statement replaces a key that is not the log's at this entry")
-	case lines[4] == lines[3]:
-		return errors.New("its statement replaces the key by itself")
 	}
 	next, err := parseKey(lines[4])
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if next.Name() != r.origin {
+	case next.Name() != r.origin:
 		return fmt.Errorf("the new key belongs to %s", next.Name())
+	case next.same(old.key):
+		return errors.New("its statement replaces the key by itself")
 	}
 	for _, k := range []key{old.key, next} {
 		if signedBy(statement, k) != signed {

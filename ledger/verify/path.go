@@ -74,7 +74,7 @@ func (r resource) limit() int64 {
 	case kindTile:
 		return int64(r.width) * hashSize
 	case kindEntries:
-		return int64(r.width) * (2 + MaxLeaf)
+		return maxEntries(r.width)
 	case kindBlob:
 		return MaxBlob
 	case kindFormat:

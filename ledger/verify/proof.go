@@ -22,9 +22,10 @@ const (
 // Proof verifies that an entry is in the log: data is a C2SP tlog-proof, entry
 // the leaf, which is taken from the proof's extra data when it is nil. A proof
 // has only the key's signature to rest on, so the options must give the key that
-// signed its checkpoint, in Keys or in Policy. Options.Since raises the tier only
-// when it is a checkpoint of the proof's own size; Anchor and Checks, which take
-// a whole log, are not looked at.
+// signed its checkpoint, in Keys or in Policy. Options.Since raises the tier when
+// one is a checkpoint of the proof's own size; when none is, nothing could be
+// compared and the verdict is AnchorAbsent. Anchor and Checks, which take a whole
+// log, are not looked at.
 //
 // A verdict of Verified proves that the signer of the checkpoint put this entry
 // at this index. It says nothing of the other entries, nor of blobs.
@@ -103,7 +104,8 @@ type proofVerification struct {
 
 	proof  tlogProof
 	signed Checkpoint
-	by     *key // that has signed it
+	of     []key // trusted, of this log
+	by     *key  // of them, that has signed it
 }
 
 func (v *proofVerification) run(data, entry []byte) *failure {
@@ -130,7 +132,10 @@ func (v *proofVerification) run(data, entry []byte) *failure {
 	if f := v.compare(since); f != nil {
 		return f
 	}
-	return v.judge(entry)
+	if f := v.judge(entry); f != nil {
+		return f
+	}
+	return v.required()
 }
 
 func (v *proofVerification) parse(data []byte) *failure {
@@ -171,7 +176,7 @@ func (v *proofVerification) signature(trusted []key) *failure {
 	}
 	by, wrong := signer(v.proof.checkpoint, of)
 	if by != nil {
-		v.by, v.rep.Key, v.rep.Signed = by, by.vkey, true
+		v.of, v.by, v.rep.Key, v.rep.Signed = of, by, by.vkey, true
 		return nil
 	}
 	if wrong != nil {
@@ -215,14 +220,19 @@ func (v *proofVerification) compare(since []kept) *failure {
 		if f := k.of(v.signed.Origin); f != nil {
 			return f
 		}
+		// Of another size it can be signed by a key that the log had then.
+		keys := v.of
+		if k.Size == v.signed.Size {
+			keys = []key{*v.by}
+		}
+		if by, wrong := signer(k.note, keys); by == nil {
+			return k.notSigned(wrong, &keyring{trusted: keys})
+		}
 		if k.Size != v.signed.Size {
 			v.rep.Notes = append(v.rep.Notes, fmt.Sprintf(
 				"%s is of %s and the proof of %s: only the whole log shows whether they agree",
 				k.resource, plural(k.Size, "entry", "entries"), plural(v.signed.Size, "entry", "entries")))
 			continue
-		}
-		if by, wrong := signer(k.note, []key{*v.by}); by == nil {
-			return k.notSigned(wrong, &keyring{trusted: []key{*v.by}})
 		}
 		if k.Root != v.signed.Root {
 			f := fail(Rollback, k.resource, "the proof's checkpoint contradicts it")
@@ -232,11 +242,21 @@ func (v *proofVerification) compare(since []kept) *failure {
 		}
 		v.rep.AnchoredTo = k.Size
 	}
-	f := v.rep.cosigned(v.opt.Policy, v.proof.checkpoint, v.signed.Size, "")
-	if f == nil && v.opt.RequireWitness {
-		f = v.rep.requireWitness(v.opt.Policy, "")
+	return v.rep.cosigned(v.opt.Policy, v.proof.checkpoint, v.signed.Size, "")
+}
+
+// required reports what was asked for and could not be looked at, or is not
+// there.
+func (v *proofVerification) required() *failure {
+	if len(v.opt.Since) > 0 && v.rep.AnchoredTo == 0 {
+		f := fail(AnchorAbsent, "", "nothing was compared with the checkpoints kept earlier: none is of the proof's size; verify the whole log with them")
+		f.Expected = "a kept checkpoint of " + plural(v.signed.Size, "entry", "entries")
+		return f
 	}
-	return f
+	if v.opt.RequireWitness {
+		return v.rep.requireWitness(v.opt.Policy, "")
+	}
+	return nil
 }
 
 // judge says whether the entry is one that a log of ours can hold.

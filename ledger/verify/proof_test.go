@@ -83,7 +83,10 @@ func TestProof(t *testing.T) {
 		{"huge", replace(extra, "extra "+strings.Repeat("AAAA", 1<<16)), "", given, Tampered, "", "at most"},
 		{"carriage returns", strings.ReplaceAll(sound, "\n", "\r\n"), "", given, Usage, "", "kind of proof"},
 		{"kept, the same", sound, "", Options{Keys: given.Keys, Since: [][]byte{l.checkpoint(t, 600)}}, Verified, Anchored, ""},
-		{"kept, smaller", sound, "", Options{Keys: given.Keys, Since: [][]byte{l.checkpoint(t, 500)}}, Verified, Unanchored, ""},
+		{"kept, smaller", sound, "", Options{Keys: given.Keys, Since: [][]byte{l.checkpoint(t, 500)}}, AnchorAbsent, Unanchored, "nothing was compared"},
+		{"kept, smaller and the same", sound, "", Options{Keys: given.Keys, Since: [][]byte{l.checkpoint(t, 500), l.checkpoint(t, 600)}}, Verified, Anchored, ""},
+		{"kept, smaller, of a stranger", sound, "", Options{Keys: given.Keys, Since: [][]byte{l.checkpoint(t, 500, stranger)}}, Usage, "", "not signed by a key of the log"},
+		{"kept, smaller, of the key before", sound, "", Options{Keys: []string{l.keys[0].vkey, l.keys[1].vkey}, Since: [][]byte{l.checkpoint(t, 200, l.keys[0])}}, AnchorAbsent, Unanchored, "nothing was compared"},
 		{"kept, other root", sound, "", Options{Keys: given.Keys, Since: [][]byte{fork.checkpoint(t, 600)}}, Rollback, "", "contradicts"},
 		{"kept, of a stranger", sound, "", Options{Keys: given.Keys, Since: [][]byte{l.checkpoint(t, 600, stranger)}}, Usage, "", "not signed by a key of the log"},
 		{"kept, other log", sound, "", Options{Keys: given.Keys, Since: [][]byte{[]byte(specCheckpoint)}}, Usage, "", "another log"},
@@ -104,7 +107,7 @@ func TestProof(t *testing.T) {
 		if r.Code != test.code || r.Tier != test.tier || test.text != "" && (r.Problem == nil || !strings.Contains(r.Problem.Text, test.text)) {
 			t.Errorf("%s: %+v %v", test.name, r, r.Problem)
 		}
-		if notes := len(r.Notes) > 0; notes != (test.name == "kept, smaller" || test.name == "blobs") {
+		if notes := len(r.Notes) > 0; notes != (test.opt.Since != nil && (test.code == AnchorAbsent || len(test.opt.Since) > 1) || test.name == "blobs") {
 			t.Errorf("%s: notes %q", test.name, r.Notes)
 		}
 	}

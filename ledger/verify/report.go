@@ -10,7 +10,7 @@ import (
 type Code int
 
 const (
-	Verified     Code = 0 // everything that was asked holds
+	Verified     Code = 0 // everything that was asked holds; how far that goes is the Tier
 	Tampered     Code = 1 // something is there and is not what was signed
 	Usage        Code = 2 // the question was wrong: no ledger, no key, a newer format
 	Incomplete   Code = 3 // something that belongs to the log is absent
@@ -56,9 +56,11 @@ const (
 	// Unanchored: the log agrees with the checkpoint that came with it. Whoever
 	// has its key could have written all of it anew.
 	Unanchored Tier = "UNANCHORED"
-	// Anchored: the log is also a continuation of a checkpoint that was kept.
+	// Anchored: the log is also a continuation of a checkpoint that was kept, of
+	// Report.AnchoredTo entries.
 	Anchored Tier = "ANCHORED"
-	// Witnessed: a quorum of witnesses has cosigned a checkpoint of the log.
+	// Witnessed: a quorum of witnesses has cosigned a checkpoint of the log, that
+	// of Report.WitnessedTo entries; for later ones they do not vouch.
 	Witnessed Tier = "WITNESSED"
 )
 

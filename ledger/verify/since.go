@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -65,24 +66,40 @@ func (k kept) check(ctx context.Context, t *tree, keys *keyring) *failure {
 	if k.Size > t.size {
 		return k.larger(t, keys)
 	}
-	if f := k.signed(keys); f != nil {
+	by, f := k.signer(keys)
+	if f != nil {
 		return f
 	}
-	return k.prefix(ctx, t)
+	// Which key was in force is for the log to say: what it continues comes first.
+	f = k.prefix(ctx, t)
+	if f != nil && f.code == Rollback && by == nil {
+		f = k.notSigned(nil, keys)
+		f.Text += fmt.Sprintf(", and the log's first %s are not those of it either: either this is another log of the same name, or somebody wrote it anew",
+			plural(k.Size, "entry", "entries"))
+	}
+	return cmp.Or(f, k.inForce(by, keys))
 }
 
-// signed says whether the key that the log had at that size has signed the kept
-// checkpoint.
-func (k kept) signed(keys *keyring) *failure {
-	force := keys.at(k.Size)
-	if force != nil && signedBy(k.note, force) == signed {
-		return nil
-	}
+// signer is the key of the log that has signed the kept checkpoint. It is nil
+// when it is signed in the log's name by a key that the log does not name.
+func (k kept) signer(keys *keyring) (*key, *failure) {
 	by, wrong := signer(k.note, keys.known())
+	_, signatures, _ := splitNote(k.note)
+	ours := slices.ContainsFunc(signatures, func(s signature) bool { return s.name == keys.origin })
+	if by == nil && (wrong != nil || !ours) {
+		return nil, k.notSigned(wrong, keys)
+	}
+	return by, nil
+}
+
+// inForce says whether the key that the log had at that size has signed the kept
+// checkpoint, which is by one of its keys or by none.
+func (k kept) inForce(by *key, keys *keyring) *failure {
+	force := keys.at(k.Size)
 	switch {
 	case by == nil:
-		return k.notSigned(wrong, keys)
-	case force == nil:
+		return k.notSigned(nil, keys)
+	case force == nil || signedBy(k.note, force) == signed:
 		return nil
 	}
 	f := fail(k.wrong, k.resource, "it is signed by another key than the log had at that size")
@@ -93,13 +110,11 @@ func (k kept) signed(keys *keyring) *failure {
 // larger judges a checkpoint of more entries than the log has. It may be signed
 // by a key that the log got only after where it ends now.
 func (k kept) larger(t *tree, keys *keyring) *failure {
-	by, wrong := signer(k.note, keys.known())
-	_, signatures, _ := splitNote(k.note)
-	ours := slices.ContainsFunc(signatures, func(s signature) bool { return s.name == keys.origin })
-	if by == nil && (wrong != nil || !ours) {
-		return k.notSigned(wrong, keys)
+	by, f := k.signer(keys)
+	if f != nil {
+		return f
 	}
-	f := fail(Rollback, k.resource, "the log has fewer entries than it had when this checkpoint was signed")
+	f = fail(Rollback, k.resource, "the log has fewer entries than it had when this checkpoint was signed")
 	if by == nil {
 		f.Text += ", by a key that the log does not name; it may have got that key after where it ends now"
 	}

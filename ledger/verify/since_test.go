@@ -63,6 +63,19 @@ func TestKeptCheckpoints(t *testing.T) {
 			}
 		}
 	}
+	inserted := newTestLog(t).fill(20).rotate(t, 3).fill(700).bundle(t)
+	for _, keys := range [][]string{nil, {l.keys[0].vkey}} {
+		for _, size := range []int{100, 301} {
+			r := Log(t.Context(), inserted, Options{Keys: keys, Since: [][]byte{l.checkpoint(t, size, l.keys[0])}})
+			if r.Code != Rollback || !strings.Contains(r.Problem.Text, "does not continue") {
+				t.Errorf("a fork with another key: %+v %v", r, r.Problem)
+			}
+		}
+		r := Log(t.Context(), inserted, Options{Keys: keys, Since: [][]byte{l.checkpoint(t, 400)}})
+		if r.Code != Usage || !strings.Contains(r.Problem.Text, "or somebody wrote it anew") {
+			t.Errorf("a fork, and a key that it does not name: %+v %v", r, r.Problem)
+		}
+	}
 	r := Log(t.Context(), m, Options{Since: [][]byte{l.checkpoint(t, 400), l.checkpoint(t, 302), other.checkpoint(t, 400)}})
 	if r.Code != Rollback || r.Problem.Resource != "checkpoint 3 of those kept earlier" || r.ProvenTo != 600 || r.Tier != "" {
 		t.Errorf("%+v %v", r, r.Problem)

@@ -46,7 +46,8 @@ type Source interface {
 // A Lister is a Source that can say what it holds. Of such a source everything
 // must belong to the log: a file nobody asked for is found too.
 type Lister interface {
-	// List yields the path of every file, each once, in any order.
+	// List yields the path of every file, each once, in any order, and that of a
+	// directory that holds none with a slash at its end.
 	List(ctx context.Context) iter.Seq2[string, error]
 }
 

@@ -157,8 +157,12 @@ func (r *Report) aboutTier() string {
 	}
 	switch r.Tier {
 	case Witnessed:
-		return fmt.Sprintf("a quorum of witnesses saw the first %s and no other history before; "+
-			"that what the entries say is true does not follow", plural(r.WitnessedTo, "entry", "entries"))
+		later := ""
+		if r.WitnessedTo < r.Size {
+			later = "later ones they have not seen; "
+		}
+		return fmt.Sprintf("a quorum of witnesses saw the first %s and no other history before; %s"+
+			"that what the entries say is true does not follow", plural(r.WitnessedTo, "entry", "entries"), later)
 	case Anchored:
 		return fmt.Sprintf("the first %s are those of the checkpoint you kept; "+
 			"later ones could have been changed by whoever has the key until you keep a later one", plural(r.AnchoredTo, "entry", "entries"))

@@ -1,21 +1,22 @@
 package verify
 
 import (
+	"bytes"
 	"context"
-	"strings"
 	"sync"
 )
 
 // A walk goes over all entries of a log in order. Tiles and entry bundles are
 // read and checked by workers; what they find is taken in by one goroutine, in
-// the order of the log. No more is in memory than the workers' tiles and bundles
-// and as many again.
+// the order of the log. In memory are at most memoryBudget bytes of entry bundles
+// that are checked or wait, and one more that was longer than expected.
 type walk struct {
 	tree     *tree
 	keys     *keyring
 	checks   []Check
 	progress func(done, total uint64)
 	workers  int
+	budget   *budget
 
 	once  *sorter // by the SHA-256 of "once": the entries that have it
 	blobs *sorter // by SHA-256 and length: the first entry that names the blob
@@ -30,6 +31,7 @@ type job struct {
 	width int
 	want  []byte      // hash of a full tile
 	tile  []byte      // the partial tile at the edge, known to be right
+	room  int64       // bytes of the budget, and of the entry bundle at most
 	done  chan *batch // takes the result; has room for it
 }
 
@@ -43,6 +45,8 @@ type batch struct {
 	blobs  []record
 	rule   *failure // the first leaf that breaks a rule
 	broken *failure // what is wrong after leaves
+	longer bool     // nothing was checked: the entry bundle has more than the job's room
+	length int64    // of the entry bundle, in bytes
 }
 
 // run goes over the log. A failure is one after which nothing more is known.
@@ -52,6 +56,7 @@ func (w *walk) run(ctx context.Context) *failure {
 	defer running.Wait()
 	defer cancel()
 
+	w.budget = newBudget(memoryBudget)
 	jobs := make(chan job)
 	order := make(chan job, w.workers)
 	running.Go(func() {
@@ -63,18 +68,31 @@ func (w *walk) run(ctx context.Context) *failure {
 		running.Go(func() {
 			c := &checker{reader: w.tree.reader, hasher: newLeafHasher()}
 			for j := range jobs {
-				j.done <- c.check(ctx, j)
+				b := c.check(ctx, j)
+				w.budget.learn(b.length)
+				w.budget.give(j.room - min(j.room, b.length))
+				j.done <- b
 			}
 		})
 	}
+	again := &checker{reader: w.tree.reader, hasher: newLeafHasher()}
 	for j := range order {
+		var b *batch
 		select {
-		case b := <-j.done:
-			if f := w.take(b); f != nil {
-				return f
-			}
+		case b = <-j.done:
 		case <-ctx.Done():
+			return fail(Internal, "", "interrupted")
 		}
+		held := min(j.room, b.length)
+		if b.longer {
+			j.room = maxEntries(j.width)
+			b = again.check(ctx, j)
+			w.budget.learn(b.length)
+		}
+		if f := w.take(b); f != nil {
+			return f
+		}
+		w.budget.give(held)
 	}
 	if ctx.Err() != nil {
 		return fail(Internal, "", "interrupted")
@@ -97,6 +115,8 @@ func (w *walk) dispatch(ctx context.Context, jobs, order chan<- job) {
 		}
 		if err != nil {
 			j.done <- &batch{first: n * tileWidth, broken: asFailure(err)}
+		} else if j.room = w.budget.take(ctx, maxEntries(j.width)); j.room == 0 {
+			return
 		}
 		select {
 		case order <- j:
@@ -180,4 +200,4 @@ func (w *walk) end() {
 }
 
 // reserved says whether a kind is one of the ledger's own.
-func reserved(kind []byte) bool { return strings.HasPrefix(string(kind), reservedPrefix) }
+func reserved(kind []byte) bool { return bytes.HasPrefix(kind, []byte(reservedPrefix)) }

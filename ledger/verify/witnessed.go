@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/countersign-dev/countersign/ledger/witness"
 )
@@ -21,7 +22,12 @@ func (v *verification) witnesses(ctx context.Context) *failure {
 			return f
 		}
 	}
-	return v.rep.cosigned(v.opt.Policy, v.checkpoint, v.signed.Size, CheckpointPath)
+	f := v.rep.cosigned(v.opt.Policy, v.checkpoint, v.signed.Size, CheckpointPath)
+	if to := v.rep.WitnessedTo; f == nil && to > 0 && to < v.signed.Size {
+		v.rep.Notes = append(v.rep.Notes, fmt.Sprintf("the witnesses vouch for the first %s of %s; the later ones have only the log's own key behind them",
+			plural(to, "entry", "entries"), count(v.signed.Size)))
+	}
+	return f
 }
 
 // cosigned looks for the witnesses' cosignatures on a checkpoint of that size.
@@ -29,16 +35,15 @@ func (r *Report) cosigned(policy *witness.Policy, note []byte, size uint64, reso
 	if policy == nil {
 		return nil
 	}
-	_, wrong, err := policy.Cosignatures(note)
+	names, wrong, err := policy.Cosignatures(note)
 	if err != nil {
 		return fail(Tampered, resource, "%s", err)
 	}
 	if len(wrong) > 0 {
 		return fail(Tampered, resource, "the cosignature of the witness %s does not verify", wrong[0])
 	}
-	names, ok := policy.Satisfied(note)
 	switch {
-	case ok && len(names) > 0:
+	case policy.Quorum != witness.NoQuorum && policy.Quorate(names):
 		r.WitnessedTo, r.Witnesses = size, names
 	case len(names) > 0 && r.WitnessedTo == 0:
 		r.Witnesses = names

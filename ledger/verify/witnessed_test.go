@@ -61,6 +61,7 @@ func TestWitnesses(t *testing.T) {
 		{"on the checkpoint itself", plain.set("checkpoint", l.checkpoint(t, 600, l.keys[1], bob, alice)), both, Verified, Verified, 600, "A B", ""},
 		{"no quorum on the newer", plain.set(WitnessedPath, at400).set("checkpoint", l.checkpoint(t, 600, l.keys[1], alice)), both, Verified, Verified, 400, "A B", ""},
 		{"a policy that asks for none", plain.set(WitnessedPath, l.checkpoint(t, 400)), none, Verified, AnchorAbsent, 0, "", "cosignatures that the policy asks for"},
+		{"cosigned, and a policy that asks for none", plain.set(WitnessedPath, at400), none, Verified, AnchorAbsent, 0, "A B", "cosignatures that the policy asks for"},
 		{"bad cosignature", plain.set(WitnessedPath, bad), both, Tampered, Tampered, 0, "", "the cosignature of the witness B does not verify"},
 		{"malformed", plain.set(WitnessedPath, []byte("x")), both, Tampered, Tampered, 0, "", "not a signed checkpoint"},
 		{"not signed by the log", plain.set(WitnessedPath, l.checkpoint(t, 400, alice, bob)), both, Tampered, Tampered, 0, "", "not signed by a key of the log"},
@@ -76,6 +77,9 @@ func TestWitnesses(t *testing.T) {
 			if r.Code != want || r.WitnessedTo != test.to || r.Code != Tampered && r.Code != Rollback && strings.Join(r.Witnesses, " ") != test.names {
 				t.Errorf("%s: %+v %v", test.name, r, r.Problem)
 			}
+			if stale := test.to > 0 && test.to < 600; stale != (len(r.Notes) == 1 && strings.Contains(r.Notes[0], "vouch for the first 400 entries of 600")) {
+				t.Errorf("%s: notes %q", test.name, r.Notes)
+			}
 			if (r.Tier == Witnessed) != (test.to > 0) || r.Problem != nil && !strings.Contains(r.Problem.Text, test.text) {
 				t.Errorf("%s: tier %q, %v", test.name, r.Tier, r.Problem)
 			}
@@ -87,8 +91,11 @@ func TestWitnesses(t *testing.T) {
 	if r := Log(t.Context(), plain, Options{RequireWitness: true}); r.Code != Usage {
 		t.Errorf("required without a policy: %+v", r)
 	}
-	if r := Log(t.Context(), plain, Options{Policy: one, Keys: []string{newPair(t, testOrigin, 9).vkey}}); r.Code != Verified || r.OwnKey || r.Key != l.keys[1].vkey {
-		t.Errorf("a key of the policy beside another: %+v", r)
+	if r := Log(t.Context(), plain, Options{Policy: one}); r.Code != Verified || r.OwnKey || r.Key != l.keys[1].vkey {
+		t.Errorf("a key of the policy: %+v", r)
+	}
+	if r := Log(t.Context(), plain, Options{Policy: one, Keys: []string{newPair(t, testOrigin, 9).vkey}}); r.Code != Tampered || r.Signed {
+		t.Errorf("a key of the policy beside a given one: %+v", r)
 	}
 }
 

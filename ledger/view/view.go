@@ -22,8 +22,8 @@ type View struct {
 	Checkpoint verify.Checkpoint
 	Note       []byte // the signed checkpoint
 	Key        string // the verifier key that has signed it
-	OwnKey     bool   // Key was not given, but named by the log itself
 
+	own    bool // Key was not given, but named by the log itself
 	source verify.Source
 	tiles  *tiles
 }
@@ -50,8 +50,9 @@ func (e *KeyError) Error() string {
 }
 
 // Open reads the log's present checkpoint. It must be signed by one of the
-// verifier keys given; when none is given, by the one that its entry 0 names,
-// and then nothing shows whose log it is. Otherwise it is a [*KeyError].
+// verifier keys given, which must bear the log's name; when none is given, by
+// the one that its entry 0 names, and then nothing shows whose log it is.
+// Otherwise it is a [*KeyError]. A key that is malformed is another error.
 func Open(ctx context.Context, src verify.Source, keys []string) (*View, error) {
 	signed, err := src.Get(ctx, verify.CheckpointPath, verify.MaxCheckpoint)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,10 +77,13 @@ func Open(ctx context.Context, src verify.Source, keys []string) (*View, error) 
 		}
 		keys = []string{key}
 	}
-	if v.Key = signer(signed, keys); v.Key == "" {
+	if v.Key, err = signer(signed, v.Checkpoint.Origin, keys); err != nil {
+		return nil, err
+	}
+	if v.Key == "" {
 		return nil, &KeyError{Own: own}
 	}
-	v.OwnKey = own
+	v.own = own
 	return v, nil
 }
 
@@ -109,19 +113,22 @@ func claimedKey(first []byte) (string, error) {
 	return created.Vkey, nil
 }
 
-// signer is the one of the keys that has signed a checkpoint, empty when none
-// has.
-func signer(signed []byte, keys []string) string {
+// signer is the one of the keys that has signed a checkpoint of the log called
+// origin, empty when none has. It is an error when one is malformed.
+func signer(signed []byte, origin string, keys []string) (by string, err error) {
 	for _, key := range keys {
 		verifier, err := note.NewVerifier(key)
 		if err != nil {
+			return "", fmt.Errorf("%.120q is not the verifier key of a log (<name>+<id>+<base64>, Ed25519): %w", key, err)
+		}
+		if verifier.Name() != origin || by != "" {
 			continue
 		}
 		if _, err := note.Open(signed, note.VerifierList(verifier)); err == nil {
-			return key
+			by = key
 		}
 	}
-	return ""
+	return by, nil
 }
 
 // Entry reads one entry. When there is none the error wraps [ErrNoEntry].
@@ -227,10 +234,13 @@ func (v *View) Update(ctx context.Context) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	if next.Key = signer(signed, []string{v.Key}); next.Key == "" {
-		return nil, &KeyError{Own: v.OwnKey}
+	if next.Key, err = signer(signed, v.Checkpoint.Origin, []string{v.Key}); err != nil {
+		return nil, err
 	}
-	next.OwnKey = v.OwnKey
+	if next.Key == "" {
+		return nil, &KeyError{Own: v.own}
+	}
+	next.own = v.own
 	if err := next.Continues(ctx, v.Checkpoint); err != nil {
 		return nil, err
 	}
@@ -252,10 +262,10 @@ func (v *View) Witnessed(ctx context.Context) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.Key = signer(signed, []string{v.Key}); w.Key == "" {
-		return nil, nil
+	if w.Key, err = signer(signed, v.Checkpoint.Origin, []string{v.Key}); err != nil || w.Key == "" {
+		return nil, err
 	}
-	w.OwnKey, w.tiles.size = v.OwnKey, v.Checkpoint.Size
+	w.own, w.tiles.size = v.own, v.Checkpoint.Size
 	if err := v.Continues(ctx, w.Checkpoint); err != nil {
 		return nil, err
 	}

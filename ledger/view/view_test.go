@@ -2,12 +2,15 @@ package view
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/countersign-dev/countersign/ledger/logtest"
 	"github.com/countersign-dev/countersign/ledger/verify"
@@ -28,7 +31,7 @@ func TestEntriesAtEverySize(t *testing.T) {
 	for _, size := range []uint64{1, 2, 255, 256, 257, 511, 512, 513, 1000} {
 		l.GrowTo(size, "entry")
 		v := open(t, l)
-		if v.Checkpoint.Size != size || v.Key != l.VKey() || !v.OwnKey {
+		if v.Checkpoint.Size != size || v.Key != l.VKey() || !v.own {
 			t.Fatalf("at %d: %+v", size, v)
 		}
 		next := uint64(0)
@@ -67,7 +70,7 @@ func TestEntriesOfARange(t *testing.T) {
 	l := logtest.New(t, "log")
 	l.GrowTo(1000, "entry")
 	v := open(t, l, l.VKey())
-	if v.OwnKey {
+	if v.own {
 		t.Error("the key that was given is called the log's own")
 	}
 	for _, c := range [][2]uint64{{0, 0}, {5, 5}, {9, 5}, {250, 260}, {256, 512}, {999, 1000}, {1000, 2000}} {
@@ -166,9 +169,28 @@ func TestKeys(t *testing.T) {
 	if _, err := Open(t.Context(), l, []string{other}); !isKeyError(err) {
 		t.Errorf("another key: %v", err)
 	}
-	if _, err := Open(t.Context(), l, []string{"nonsense"}); !isKeyError(err) {
+	if _, err := Open(t.Context(), l, []string{first, "nonsense"}); err == nil || isKeyError(err) {
 		t.Errorf("no key: %v", err)
 	}
+	skey, elsewhere, err := note.GenerateKey(rand.Reader, "other.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(skey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := l.Checkpoint(signer)
+	l.Spoil(func(path string, data []byte) ([]byte, error) {
+		if path == verify.CheckpointPath {
+			return both, nil
+		}
+		return data, nil
+	})
+	if _, err := Open(t.Context(), l, []string{elsewhere}); !isKeyError(err) {
+		t.Errorf("a key of another name that has signed: %v", err)
+	}
+	l.Spoil(nil)
 	l.Rotate("second")
 	if _, err := Open(t.Context(), l, nil); !isKeyError(err) {
 		t.Errorf("the key of before: %v", err)
@@ -203,7 +225,7 @@ func TestUpdate(t *testing.T) {
 	for _, size := range []uint64{301, 512, 513, 2000} {
 		l.GrowTo(size, "entry")
 		next, err := v.Update(t.Context())
-		if err != nil || next.Checkpoint.Size != size || next.Key != v.Key || !next.OwnKey {
+		if err != nil || next.Checkpoint.Size != size || next.Key != v.Key || !next.own {
 			t.Fatalf("%+v, %v", next, err)
 		}
 		v = next

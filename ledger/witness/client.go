@@ -87,7 +87,7 @@ func NewClient(config Config) (*Client, error) {
 	if len(names) == 0 {
 		return nil, errors.New("no witness of the policy has a URL: write it after the witness's key")
 	}
-	if !config.Policy.quorate(names) {
+	if !config.Policy.Quorate(names) {
 		return nil, fmt.Errorf("the policy's quorum cannot be reached by the witnesses that have a URL (%s): give the others one", strings.Join(names, ", "))
 	}
 	return c, nil
@@ -182,16 +182,19 @@ type round struct {
 	policy     *Policy
 	checkpoint *checkpoint
 	answered   []bool
+	expected   []bool   // by witness: it was not away when the round began
 	lines      []string // by witness; empty when it has not cosigned
-	waiting    int      // witnesses that have not answered and are not away
+	waiting    int      // witnesses that are expected and have not answered
 	away       []bool   // by witness: its last answer was a failure
 }
 
 func (r *round) start(c *checkpoint) {
 	r.checkpoint, r.waiting = c, 0
 	r.answered, r.lines = make([]bool, len(r.away)), make([]string, len(r.away))
-	for _, away := range r.away {
+	r.expected = make([]bool, len(r.away))
+	for i, away := range r.away {
 		if !away {
+			r.expected[i] = true
 			r.waiting++
 		}
 	}
@@ -203,7 +206,7 @@ func (r *round) note(a answer) bool {
 	current := a.checkpoint == r.checkpoint
 	if current && !r.answered[a.witness] {
 		r.answered[a.witness] = true
-		if !r.away[a.witness] {
+		if r.expected[a.witness] {
 			r.waiting--
 		}
 	}

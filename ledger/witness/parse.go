@@ -105,7 +105,7 @@ func (p *policyParser) log(fields []string) error {
 	if err := p.own(k, "the log "+k.name); err != nil {
 		return err
 	}
-	p.policy.Logs = append(p.policy.Logs, Log{VKey: fields[0], URL: optional(fields, 1)})
+	p.policy.Logs = append(p.policy.Logs, Log{VKey: fields[0]})
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (p *policyParser) group(fields []string) error {
 	}
 	g := group{name: fields[0], members: fields[2:]}
 	for _, m := range g.members {
-		if m == none {
+		if m == NoQuorum {
 			return errors.New(`"none" cannot be a member of a group`)
 		}
 		if !p.names[m] {
@@ -177,7 +177,7 @@ func (p *policyParser) quorum(fields []string) error {
 	case p.policy.Quorum != "":
 		return errors.New("there is a second quorum line")
 	}
-	if !p.names[fields[0]] && fields[0] != none {
+	if !p.names[fields[0]] && fields[0] != NoQuorum {
 		return fmt.Errorf("no witness or group %q is defined above", fields[0])
 	}
 	p.policy.Quorum = fields[0]
@@ -186,7 +186,7 @@ func (p *policyParser) quorum(fields []string) error {
 
 // define takes a name for a witness or a group.
 func (p *policyParser) define(name string) error {
-	if name == none {
+	if name == NoQuorum {
 		return errors.New(`"none" cannot be defined: it is the quorum that takes no witness`)
 	}
 	if p.names[name] {

@@ -9,17 +9,14 @@ import "golang.org/x/mod/sumdb/note"
 type Policy struct {
 	Logs      []Log
 	Witnesses []Witness
-	Quorum    string // the witness or group that must have cosigned, or "none"
+	Quorum    string // the witness or group that must have cosigned, or NoQuorum
 
 	groups []group // in order of definition: members come before their group
 	keys   []note.Verifier
 }
 
 // Log is a log that the policy accepts. Its key's name is the log's origin.
-type Log struct {
-	VKey string
-	URL  string // empty when the policy gives none
-}
+type Log struct{ VKey string }
 
 // Witness is a witness under the name that the policy gives it.
 type Witness struct {
@@ -34,8 +31,9 @@ type group struct {
 	members []string
 }
 
-// none is the quorum that takes no witness.
-const none = "none"
+// NoQuorum is the quorum that takes no witness: every checkpoint has it, and
+// nobody vouches for it.
+const NoQuorum = "none"
 
 // Satisfied says which of the policy's witnesses have a valid cosignature on
 // a signed checkpoint, by the policy's names for them and in its order, and
@@ -43,7 +41,7 @@ const none = "none"
 // signature.
 func (p *Policy) Satisfied(checkpoint []byte) (names []string, ok bool) {
 	names, _, err := p.Cosignatures(checkpoint)
-	return names, err == nil && p.quorate(names)
+	return names, err == nil && p.Quorate(names)
 }
 
 // Cosignatures says which of the policy's witnesses have a valid cosignature
@@ -72,9 +70,10 @@ func (p *Policy) Cosignatures(checkpoint []byte) (valid, invalid []string, err e
 	return valid, invalid, nil
 }
 
-// quorate says whether the witnesses called names make up the quorum.
-func (p *Policy) quorate(names []string) bool {
-	have := map[string]bool{none: true}
+// Quorate says whether the witnesses called names, by the policy's names, make
+// up the quorum.
+func (p *Policy) Quorate(names []string) bool {
+	have := map[string]bool{NoQuorum: true}
 	for _, name := range names {
 		have[name] = true
 	}

@@ -67,7 +67,7 @@ func TestPolicyOfTheSpecification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(p.Logs) != 1 || p.Logs[0] != (Log{logVKey(t, "log.example"), "https://log.example/"}) {
+	if len(p.Logs) != 1 || p.Logs[0] != (Log{logVKey(t, "log.example")}) {
 		t.Errorf("logs %v", p.Logs)
 	}
 	if len(p.Witnesses) != 6 || p.Witnesses[3] != (Witness{"Y1", vkey("Y1.example"), ""}) {
@@ -240,10 +240,10 @@ func FuzzPolicy(f *testing.F) {
 		for _, w := range p.Witnesses {
 			all = append(all, w.Name)
 		}
-		if !p.quorate(all) {
+		if !p.Quorate(all) {
 			t.Errorf("all witnesses together are no quorum of %q", text)
 		}
-		if p.quorate(nil) != (p.Quorum == none) {
+		if p.Quorate(nil) != (p.Quorum == NoQuorum) {
 			t.Errorf("no witness is the quorum of %q", text)
 		}
 		again, err := ParsePolicy(append([]byte(" \t\n# comment\n"), text...))

@@ -39,13 +39,15 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 	o.MemTableSize = memTable
 	o.NumMemtables = 2
 	o.BaseTableSize = baseTable
-	o.BaseLevelSize = baseLevel
 	o.TableSizeMultiplier = 1
-	o.BlockSize = 16 << 10
+	o.BaseLevelSize = baseLevel
 	o.NumLevelZeroTables = 3
 	o.NumLevelZeroTablesStall = 6
 	o.NumCompactors = 2
 	o.NumGoroutines = 1
+	// In smaller blocks more is wasted at the ends, so much that the buffer for a
+	// memtable's table, 4 MiB, is outgrown; and Badger keeps eight of them.
+	o.BlockSize = 16 << 10
 	// All values stay beside their keys: the value log stays empty, so that one
 	// file, the write-ahead log, holds a transaction whole.
 	o.ValueThreshold = MaxBlob + 64

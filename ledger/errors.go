@@ -9,7 +9,7 @@ var (
 	// ErrLocked says that another process, or another Log of this one, has the
 	// store open.
 	ErrLocked = errors.New("the ledger is in use by another process")
-	// ErrNoSpace says that a file system has less free than Options.MinFree.
+	// ErrNoSpace says that a file system has less free than the ledger needs.
 	// Nothing was written; the log goes on when there is space again.
 	ErrNoSpace = errors.New("too little free disk space for the ledger")
 	// ErrFailed says that a write failed in a way after which only a restart can

@@ -27,8 +27,7 @@ func (l *Log) keepSmall() {
 	defer pause.Stop()
 	var merges mergeWatch
 	for {
-		l.givePagesBack()
-		if merges.ended(l.newestTable()) {
+		if merges.ended(l.givePagesBack()) {
 			debug.FreeOSMemory()
 		}
 		select {
@@ -56,65 +55,53 @@ func (w *mergeWatch) ended(newest uint64) bool {
 	return quiet
 }
 
-// newestTable is the number of the newest table; 0 without any.
-func (l *Log) newestTable() (newest uint64) {
+// givePagesBack takes the store's tables out of what counts as this process's
+// memory, and returns the number of the newest. Badger maps them, so that every
+// part once read counts until the kernel needs the space; they stay in its
+// cache, and what is read again is mapped again. Where the mappings are not to
+// be found, or the log is closed, it does nothing.
+func (l *Log) givePagesBack() (newest uint64) {
 	if l.acquire() != nil {
 		return 0
-	}
-	defer l.release()
-	for _, t := range l.rows.db.Tables() {
-		newest = max(newest, t.ID)
-	}
-	return newest
-}
-
-// givePagesBack takes the store's tables out of what counts as this process's
-// memory. Badger maps them, so that every part once read counts until the
-// kernel needs the space; they stay in its cache, and what is read again is
-// mapped again. Where the mappings are not to be found it does nothing.
-func (l *Log) givePagesBack() {
-	if l.acquire() != nil {
-		return
 	}
 	defer l.release()
 	// An address must not be given away while Badger unmaps it: something else
 	// could be there by then. Badger keeps the tables that an iterator can
 	// reach, and those listed before and after one was made are such.
-	before := tableFiles(l.rows.db, nil)
+	before, newest := tableFiles(l.rows.db)
 	txn := l.rows.db.NewTransaction(false)
 	defer txn.Discard()
 	pin := txn.NewIterator(badger.IteratorOptions{})
 	defer pin.Close()
-	pinned := tableFiles(l.rows.db, before)
+	after, _ := tableFiles(l.rows.db)
 
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {
-		return
+		return newest
 	}
 	defer maps.Close()
 	dir, err := filepath.Abs(l.options.storeDir())
 	if err != nil {
-		return
+		return newest
 	}
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
 		start, length, path := parseMapping(lines.Text())
-		if filepath.Dir(path) == dir && pinned[filepath.Base(path)] {
+		if name := filepath.Base(path); filepath.Dir(path) == dir && before[name] && after[name] {
 			// On a shared mapping of a file this loses nothing.
 			unix.Syscall(unix.SYS_MADVISE, start, length, unix.MADV_DONTNEED)
 		}
 	}
+	return newest
 }
 
-// tableFiles names the files of the store's tables, unless they are not among some names.
-func tableFiles(db *badger.DB, among map[string]bool) map[string]bool {
-	files := make(map[string]bool)
+// tableFiles names the files of the store's tables. To list them touches a page of each.
+func tableFiles(db *badger.DB) (files map[string]bool, newest uint64) {
+	files = make(map[string]bool)
 	for _, t := range db.Tables() {
-		name := filepath.Base(table.NewFilename(t.ID, ""))
-		if among == nil || among[name] {
-			files[name] = true
-		}
+		files[filepath.Base(table.NewFilename(t.ID, ""))] = true
+		newest = max(newest, t.ID)
 	}
-	return files
+	return files, newest
 }
 
 // parseMapping reads a line of /proc/self/maps; path is empty when it is not

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -31,4 +33,23 @@ func TestMemoryLimitIsTheContainers(t *testing.T) {
 		}
 	}
 	limitMemory(filepath.Join(t.TempDir(), "none"))
+}
+
+func TestCleanMappings(t *testing.T) {
+	const smaps = `00400000-00d21000 r-xp 00000000 fe:00 4194311                            /opt/a binary
+Rss:                9000 kB
+Anonymous:             0 kB
+00d21000-01a00000 r--p 00921000 fe:00 4194311                            /opt/a binary
+Anonymous:             4 kB
+01a00000-01b00000 rw-p 01600000 fe:00 4194311                            /opt/a binary
+Anonymous:             0 kB
+7f0000000000-7f0000001000 r--p 00000000 fe:00 99                         /opt/other
+Anonymous:             0 kB
+7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0
+Anonymous:             0 kB
+`
+	got := cleanMappings(strings.NewReader(smaps), "/opt/a binary")
+	if want := []mapping{{0x400000, 0xd21000}}; !slices.Equal(got, want) {
+		t.Errorf("got %#x, want %#x", got, want)
+	}
 }

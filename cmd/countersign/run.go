@@ -48,6 +48,7 @@ type runner struct {
 
 func (r *runner) run() (err error) {
 	limitMemory(cgroupLimit)
+	collectOften()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt, syscall.SIGHUP)
 	defer signal.Stop(signals)
@@ -61,6 +62,7 @@ func (r *runner) run() (err error) {
 		return err
 	}
 	r.sidecar.startTraffic()
+	returnStartPages()
 	r.log.Info("serving", "listen", r.sidecar.traffic.Addr().String(), "upstream", r.loaded.Upstream.URL,
 		"admin", r.sidecar.adminListener.Addr().String(), "version", buildInfo().Version)
 	for {

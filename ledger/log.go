@@ -42,9 +42,9 @@ type Options struct {
 	// elsewhere; its name is the log's origin. When empty the key is
 	// Dir/ledger.key, made at the first start.
 	Signer string
-	// MinFree is how many bytes the file system of the store must have free for an
-	// append; DefaultMinFree when 0. It must have more when merging its tables may
-	// need more. That of the anchor must have as many, but no more than a megabyte.
+	// MinFree is how many bytes the file systems of the store and of the anchor
+	// must have free for an append; DefaultMinFree when 0. That of the store must
+	// have more when merging its tables may need more.
 	MinFree uint64
 	// Log receives what an operator should know; slog.Default when nil.
 	Log *slog.Logger

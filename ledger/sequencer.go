@@ -227,5 +227,5 @@ func (l *Log) checkSpace() error {
 	if err := checkSpace(l.options.storeDir(), max(s.minFree, s.space)); err != nil {
 		return err
 	}
-	return checkSpace(l.options.AnchorDir, min(s.minFree, anchorSpace))
+	return checkSpace(l.options.AnchorDir, s.minFree)
 }

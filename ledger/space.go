@@ -30,9 +30,6 @@ const (
 	// appendSpace is how much more must be free to append than to open a log, so
 	// that one that has stopped for lack of space can be opened as it is.
 	appendSpace = 16 << 20
-	// anchorSpace is what the anchor needs on a disk of its own: it holds two
-	// checkpoints, and a third while one is replaced.
-	anchorSpace = 1 << 20
 )
 
 // storeSpace is what Badger may need to make tables of what waits for it, and to

@@ -32,20 +32,21 @@ func limitMemory(file string) {
 	}
 }
 
-// collectOften trades a little processor time for memory: garbage may be half
-// of what is in use, not as much again. Proxying makes next to none. GOGC in the
+// collectOften trades a little processor time for memory: garbage may be a
+// quarter of what is in use, not as much again. Proxying makes next to none. GOGC in the
 // environment goes before it.
 func collectOften() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(25)
 	}
 }
 
-// returnStartPages has the kernel take back the pages of the binary that only
-// the start needed: about a third of the resident memory of a sidecar. What is
+// returnStartPages has the kernel take back the memory, and the pages of the
+// binary, that only the start needed: about a third of the resident memory of a sidecar. What is
 // used again is mapped again from the page cache. Linux only; elsewhere, and
 // when anything is unusual, it does nothing.
 func returnStartPages() {
+	debug.FreeOSMemory()
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return

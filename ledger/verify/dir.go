@@ -58,6 +58,9 @@ func (d *Dir) Get(ctx context.Context, path string, limit int64) ([]byte, error)
 		return nil, fmt.Errorf("%w: a file is where a directory of it should be", fs.ErrNotExist)
 	}
 	if err != nil {
+		if _, absent := d.root.Lstat(filepath.FromSlash(path)); absent == nil && errors.Is(err, fs.ErrNotExist) {
+			return nil, errNotRegular // a link to nothing
+		}
 		return nil, err
 	}
 	defer f.Close()

@@ -155,12 +155,12 @@ func (s *survey) compare(kept keptCheckpoint) error {
 		}
 		return nil
 	}
-	if err := s.chain.check(kept.Checkpoint); err != nil {
-		return &IntegrityError{Index: -1, Problem: fmt.Sprintf("%s, with a checkpoint of %d entries: %v", kept.name, kept.Size, err)}
-	}
 	if kept.Size > s.head.Size {
 		return &IntegrityError{Index: int64(s.head.Size), Rollback: true, Problem: fmt.Sprintf(
 			"%s acknowledges %d entries and the store has %d", kept.name, kept.Size, s.head.Size)}
+	}
+	if err := s.chain.check(kept.Checkpoint); err != nil {
+		return &IntegrityError{Index: -1, Problem: fmt.Sprintf("%s, with a checkpoint of %d entries: %v", kept.name, kept.Size, err)}
 	}
 	if root := s.roots[kept.Size]; tlog.Hash(kept.Root) != root {
 		return &IntegrityError{Index: -1, Rollback: true, Problem: fmt.Sprintf(

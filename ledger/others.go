@@ -23,7 +23,7 @@ func checkOthers(ctx context.Context, stored rows, size uint64, leaves tally) er
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			item := it.Item()
-			if key := item.Key(); key[0] == prefixLeaf && bytes.Compare(key, end) < 0 {
+			if key := item.Key(); len(key) == len(end) && key[0] == prefixLeaf && bytes.Compare(key, end) < 0 {
 				it.Seek(end) // those before have been read
 				if !it.Valid() {
 					break

@@ -33,6 +33,9 @@ type shadow struct {
 
 // openShadow opens a store to be checked. The caller holds its lock.
 func openShadow(store, dir string, log *slog.Logger) (*shadow, error) {
+	if err := checkHeaders(store); err != nil {
+		return nil, err
+	}
 	o := badgerOptions(dir, log)
 	o.ReadOnly = true
 	o.BypassLockGuard = true

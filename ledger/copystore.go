@@ -81,7 +81,7 @@ func storeFiles(dir string) ([]os.FileInfo, error) {
 			if _, err := os.Stat(filepath.Join(dir, "store", manifestName)); err == nil {
 				return nil, fmt.Errorf("%s is not a store but holds one: give %s", dir, filepath.Join(dir, "store"))
 			}
-			return nil, fmt.Errorf("%s is not a regular file, and a store has no others: is %s really a store?", filepath.Join(dir, entry.Name()), dir)
+			return nil, &IntegrityError{Index: -1, Problem: fmt.Sprintf("%s is not a regular file, and a store has no others", filepath.Join(dir, entry.Name()))}
 		}
 		if entry.Name() != lockName {
 			files = append(files, info)

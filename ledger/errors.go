@@ -19,6 +19,8 @@ var (
 	ErrClosed = errors.New("the ledger is closed")
 	// ErrNotFound says that the log holds no such entry, blob or tree size.
 	ErrNotFound = errors.New("not in the ledger")
+	// ErrFormat says that a store names a format that this version does not know.
+	ErrFormat = errors.New("the ledger has a format that this version does not know")
 	// ErrUncertain says that the context ended while the entries were being
 	// written: they may be in the log or not. It wraps the context's error.
 	ErrUncertain = errors.New("gave up waiting while the entry was being written: it may be in the ledger")

@@ -78,7 +78,7 @@ func stray(key, value []byte, size uint64) error {
 		return nil
 	case prefix == prefixFormat && len(key) == 1:
 		if string(value) != Format {
-			return fmt.Errorf("the store has the format %q: this version knows %q only", value, Format)
+			return fmt.Errorf("%w: %.60q, and it knows %q only", ErrFormat, value, Format)
 		}
 		return nil
 	case prefix == prefixNode && form == [2]int{10, 32} && key[1] > 0:

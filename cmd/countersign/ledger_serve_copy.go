@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/ledger/verify"
 )
 
 const (
@@ -63,6 +64,27 @@ func serveCopyCommand() *cli.Command {
 	}
 }
 
+// finding is what the audit of a copy has found, as it goes to the parent.
+type finding struct {
+	Code  verify.Code `json:"code"`
+	Text  string      `json:"error"`
+	Index *uint64     `json:"index,omitempty"`
+}
+
+func (f *finding) Error() string { return f.Text }
+
+func findingOf(err error) *finding {
+	f := &finding{Code: verify.Tampered, Text: err.Error()}
+	if errors.Is(err, ledger.ErrFormat) {
+		f.Code = verify.Usage
+	}
+	if damaged, ok := errors.AsType[*ledger.IntegrityError](err); ok && damaged.Index >= 0 {
+		index := uint64(damaged.Index)
+		f.Index = &index
+	}
+	return f
+}
+
 func serveAudit(w http.ResponseWriter, err error) {
 	if err == nil {
 		w.WriteHeader(http.StatusNoContent)
@@ -70,7 +92,7 @@ func serveAudit(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusInternalServerError)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+	_ = json.NewEncoder(w).Encode(findingOf(err))
 }
 
 // limitChild keeps the process from taking more than so many bytes from now

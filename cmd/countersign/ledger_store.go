@@ -110,6 +110,9 @@ func copyStore(ctx context.Context, c *cli.Context, from, to string) error {
 	case ctx.Err() != nil:
 		return exitError{int(verify.Internal), errors.New("interrupted while the store was copied")}
 	}
+	if damaged, ok := errors.AsType[*ledger.IntegrityError](err); ok {
+		return exitError{int(verify.Tampered), damaged}
+	}
 	return exitError{int(verify.Internal), fmt.Errorf("%w (the copy goes to the directory for temporary files; TMPDIR names another)", err)}
 }
 
@@ -189,7 +192,12 @@ func (s *storeCopy) verify(ctx context.Context, anchor []byte, options verify.Op
 		failure := s.child.failure()
 		overrule(report, verify.Code(failure.code), failure.Error())
 	case audited != nil:
-		overrule(report, verify.Tampered, audited.Error())
+		f, ok := errors.AsType[*finding](audited)
+		if !ok {
+			f = &finding{Code: verify.Tampered, Text: audited.Error()}
+		}
+		overrule(report, f.Code, f.Text)
+		report.Problem.Index = f.Index
 	}
 	return report
 }
@@ -208,11 +216,11 @@ func (s *storeCopy) audit(ctx context.Context) error {
 	if res.StatusCode == http.StatusNoContent {
 		return nil
 	}
-	var finding struct{ Error string }
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxSmall)).Decode(&finding); err != nil {
+	found := new(finding)
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxSmall)).Decode(found); err != nil {
 		return fmt.Errorf("the store cannot be audited: %w", err)
 	}
-	return errors.New(finding.Error)
+	return found
 }
 
 // overrule gives a report another verdict.

@@ -121,8 +121,7 @@ func formatOf(leaf []byte) string {
 
 // newerFormat says that something has a format that this version does not read.
 func newerFormat(resource, format string) *failure {
-	f := fail(Usage, resource, "this version of countersign does not know the format")
-	f.Expected, f.Found = strings.TrimSpace(Format), fmt.Sprintf("%.60q", format)
+	f := fail(Usage, resource, "this version of countersign does not know the format %.60q, and it knows %q", strings.TrimSpace(format), strings.TrimSpace(Format))
 	return f
 }
 

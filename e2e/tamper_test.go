@@ -105,22 +105,13 @@ func TestTamper(t *testing.T) {
 	t.Run("archive", func(t *testing.T) { s.tamperArchives(t, m) })
 	t.Run("server", func(t *testing.T) { s.tamperServers(t, m) })
 	t.Run("proof", func(t *testing.T) { s.tamperProofs(t, m) })
+	t.Run("store", func(t *testing.T) { s.tamperStores(t, m) })
 	table := m.String()
 	t.Log("\n" + table)
 	fmt.Print(table)
 	if len(m.counts) == tamperPlaces {
 		m.complete(t)
 	}
-}
-
-// TestTamperStore does the same to a data directory, which is checked by the
-// command and by opening it.
-func TestTamperStore(t *testing.T) {
-	s := newTamperScene(t)
-	s.makeLong(t)
-	m := newTamperMatrix()
-	s.tamperStores(t, m)
-	fmt.Print(m.String())
 }
 
 // tamperPlaces is how many places there are, when none is left out by -run.

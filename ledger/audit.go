@@ -59,7 +59,7 @@ func (c *Copy) auditHead() (uint64, error) {
 	case !strings.HasPrefix(string(format), formatPrefix):
 		return 0, &IntegrityError{Index: -1, Problem: fmt.Sprintf("the row that names the store's format says %q", format)}
 	case string(format) != Format:
-		return 0, fmt.Errorf("the store has the format %q: this version knows %q only", format, Format)
+		return 0, fmt.Errorf("%w: %.60q, and it knows %q only", ErrFormat, format, Format)
 	}
 	head, err := c.rows.head()
 	if errors.Is(err, ErrNotFound) {

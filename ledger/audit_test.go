@@ -157,8 +157,7 @@ func TestAuditOfNewerFormat(t *testing.T) {
 	c := openCopy(t, dir)
 	setRow(t, c.rows.db, keyFormat, []byte("countersign-ledger/2"))
 	err := c.Audit(t.Context())
-	var damaged *IntegrityError
-	if err == nil || errors.As(err, &damaged) || !strings.Contains(err.Error(), `the format "countersign-ledger/2"`) {
+	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), `"countersign-ledger/2"`) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -114,7 +114,7 @@ func (c chain) create(leaf []byte) (chain, error) {
 		return nil, fmt.Errorf("it is not a %s entry: %w", kindCreated, err)
 	}
 	if entry.Format != Format {
-		return nil, fmt.Errorf("the log has the format %q: this version knows %q only", entry.Format, Format)
+		return nil, fmt.Errorf("%w: %.60q, and it knows %q only", ErrFormat, entry.Format, Format)
 	}
 	return c.add(0, entry.Origin, entry.VKey)
 }

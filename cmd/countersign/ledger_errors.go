@@ -86,6 +86,8 @@ func readCode(err error) verify.Code {
 		return verify.Internal
 	case errors.Is(err, view.ErrNoEntry), errors.Is(err, verify.ErrNotALog):
 		return verify.Usage
+	case errors.Is(err, view.ErrForeign):
+		return verify.Invalid
 	case errors.Is(err, verify.ErrTooLong):
 		return verify.Tampered
 	case fetching, errors.Is(err, fs.ErrNotExist):

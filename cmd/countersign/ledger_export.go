@@ -75,8 +75,11 @@ func exportError(err error) error {
 	if failed, ok := errors.AsType[*bundle.VerifyError](err); ok {
 		return exitError{int(failed.Report.Code), err}
 	}
+	if _, ok := errors.AsType[*bundle.TargetError](err); ok {
+		return exitError{int(verify.Usage), err}
+	}
 	if _, ok := errors.AsType[fetchError](err); ok {
 		return readError(err)
 	}
-	return err // of the place to export to, or of the disk
+	return err // of the disk
 }

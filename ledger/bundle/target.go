@@ -22,6 +22,13 @@ type target struct {
 	checkpoint []byte // that the bundle has; nil when it has none yet
 }
 
+// A TargetError says that what was named is no place for a bundle.
+type TargetError struct{ Problem string }
+
+func (e *TargetError) Error() string { return e.Problem }
+
+func noPlace(format string, args ...any) error { return &TargetError{fmt.Sprintf(format, args...)} }
+
 // openTarget makes or opens a bundle's directory and finds what can be wrong
 // with it before anything is fetched.
 func openTarget(dir string) (_ *target, err error) {
@@ -49,7 +56,7 @@ func makeDir(path string) (made bool, err error) {
 	case err == nil:
 		return true, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("cannot export to %s: the directory %s does not exist, make it first", path, filepath.Dir(path))
+		return false, noPlace("cannot export to %s: the directory %s does not exist, make it first", path, filepath.Dir(path))
 	case !errors.Is(err, fs.ErrExist):
 		return false, fmt.Errorf("cannot make the bundle's directory: %w", err)
 	}
@@ -58,7 +65,7 @@ func makeDir(path string) (made bool, err error) {
 		return false, fmt.Errorf("cannot export to %s: %w", path, err)
 	}
 	if !info.IsDir() {
-		return false, fmt.Errorf("%s is a file: give a directory, or the name of an archive, which ends in .tar.zst", path)
+		return false, noPlace("%s is a file: give a directory, or the name of an archive, which ends in .tar.zst", path)
 	}
 	if err := unix.Access(path, unix.R_OK|unix.W_OK|unix.X_OK); err != nil {
 		return false, fmt.Errorf("cannot write to the directory %s: %w", path, err)
@@ -75,7 +82,7 @@ func makePrivateDir(path string) error {
 		return nil
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot export: the directory %s does not exist, make it first", filepath.Dir(path))
+		return noPlace("cannot export: the directory %s does not exist, make it first", filepath.Dir(path))
 	}
 	if !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot make a directory for files on their way: %w; it lies beside the bundle, which may need a directory of its own to lie in", err)
@@ -127,11 +134,11 @@ func (t *target) inspect() error {
 	format, err := os.ReadFile(filepath.Join(t.path, verify.FormatPath))
 	switch {
 	case errAbsent(err):
-		return fmt.Errorf("%s is not empty and is no bundle: give an empty or a new directory", t.path)
+		return noPlace("%s is not empty and is no bundle: give an empty or a new directory", t.path)
 	case err != nil:
 		return fmt.Errorf("cannot read the bundle: %w", err)
 	case !bytes.Equal(format, []byte(verify.Format)):
-		return fmt.Errorf("the bundle in %s is of another format (%.40q) than this version writes (%q): give a new directory, or use the version that wrote it",
+		return noPlace("the bundle in %s is of another format (%.40q) than this version writes (%q): give a new directory, or use the version that wrote it",
 			t.path, format, verify.Format)
 	}
 	t.checkpoint, err = os.ReadFile(filepath.Join(t.path, verify.CheckpointPath))

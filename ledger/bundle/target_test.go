@@ -59,6 +59,10 @@ func TestTargetsThatCannotBe(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
+		_, place := errors.AsType[*TargetError](err)
+		if inside := name == "broken" || name == "other" || name == "taken"; place == inside {
+			t.Errorf("%s: what is wrong with the place named, and not with what is there: %v", name, place)
+		}
 		if !maps.Equal(before, snapshot(t, temp)) {
 			t.Errorf("%s: something has changed", name)
 		}

@@ -37,6 +37,10 @@ type Record struct {
 // ErrNoEntry says that the log has no entry of an index.
 var ErrNoEntry = errors.New("the log has no such entry")
 
+// ErrForeign says that a log does not begin as those of Countersign do, so that
+// it names no key to read it by.
+var ErrForeign = errors.New("this is not a Countersign log")
+
 // KeyError says that no key that is known has signed the log's checkpoint. The
 // log may have changed its key since, which the whole of it shows: package
 // verify follows it.
@@ -108,7 +112,7 @@ func (v *View) hashReader(ctx context.Context) tlog.HashReader {
 func claimedKey(first []byte) (string, error) {
 	var created struct{ Kind, Vkey string }
 	if json.Unmarshal(first, &created) != nil || created.Kind != "ledger.created" || created.Vkey == "" {
-		return "", errors.New("this is not a Countersign log: its entry 0 is not ledger.created; to read it, give its verifier key")
+		return "", fmt.Errorf("%w: its entry 0 is not ledger.created; to read it, give its verifier key", ErrForeign)
 	}
 	return created.Vkey, nil
 }

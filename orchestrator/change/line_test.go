@@ -1,0 +1,105 @@
+package change
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestLine(t *testing.T) {
+	full := Change{Kind: "commit", At: noon, Ref: "a1b2c3d", Title: "Fix checkout query isolation level", Author: "author", Added: 12, Removed: 3, Touches: []string{"database"}}
+	for name, tc := range map[string]struct {
+		alter func(*Change)
+		after time.Duration
+		want  string
+	}{
+		"whole":             {func(*Change) {}, 3 * time.Minute, `3m ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
+		"at once":           {func(*Change) {}, 0, `0s ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
+		"nearly a minute":   {func(*Change) {}, time.Minute - 1, `59s ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
+		"nearly an hour":    {func(c *Change) { c.Touches = nil }, time.Hour - 1, `59m ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3)`},
+		"nearly a day":      {func(c *Change) { c.Touches, c.Author = nil, "" }, 24*time.Hour - 1, `23h ago — a1b2c3d "Fix checkout query isolation level" (+12/−3)`},
+		"days":              {func(c *Change) { c.Touches, c.Added, c.Removed = nil, 0, 0 }, 73 * time.Hour, `3d ago — a1b2c3d "Fix checkout query isolation level" (author)`},
+		"later":             {func(c *Change) { c.Touches, c.Added, c.Author = nil, 0, "" }, -12 * time.Second, `12s later — a1b2c3d "Fix checkout query isolation level" (+0/−3)`},
+		"without a hash":    {func(c *Change) { *c = Change{Kind: "flag", At: noon, Title: "new-checkout on"} }, time.Second, `1s ago — flag "new-checkout on"`},
+		"without a title":   {func(c *Change) { *c = Change{Kind: "commit", At: noon, Ref: "a1b2c3d"} }, time.Second, `1s ago — a1b2c3d`},
+		"without anything":  {func(c *Change) { *c = Change{At: noon} }, time.Second, `1s ago — (no title)`},
+		"two flags":         {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = []string{"config", "query"}, "", 0, 0 }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level" · touches query and config files`},
+		"three flags":       {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = flags[:3], "", 0, 0 }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level" · touches database, query and migration files`},
+		"unknown flags":     {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = []string{"\x1b[31m"}, "", 0, 0 }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level"`},
+		"a title that ends": {func(c *Change) { c.Title, c.Author, c.Touches = `x" (ceo, +0/−0) · "`, "eve", nil }, time.Second, `1s ago — a1b2c3d "x' (ceo, +0/−0) · '" (eve, +12/−3)`},
+		"hostile": {func(c *Change) {
+			c.Title, c.Ref, c.Author, c.Touches = "a\x1b[31m\r\nb\u202etxt.exe\u2028c", "a\tb", "e\u0000v\u200be", nil
+		}, time.Second, `1s ago — a b "a [31m btxt.exe c" (e ve, +12/−3)`},
+		"absurd numbers": {func(c *Change) { c.Added, c.Removed, c.Touches = 1<<60, -5, nil }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level" (author, +10000000/−0)`},
+	} {
+		c := full
+		tc.alter(&c)
+		if got := c.Line(noon.Add(tc.after)); got != tc.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got, tc.want)
+		}
+	}
+	if got := (Change{Kind: "commit"}).Line(noon); !strings.Contains(got, "d ago") {
+		t.Errorf("a change without a time: %s", got)
+	}
+}
+
+func TestClean(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"", ""},
+		{"plain", "plain"},
+		{"  in \t\n out  ", "in out"},
+		{"1234567890", "1234567890"},
+		{"12345678901", "123456789…"},
+		{"12345678 90", "12345678…"},
+		{"äöüäöüäöüä", "äöüäöüäöüä"},
+		{"äöüäöüäöüäö", "äöüäöüäöü…"},
+		{"1234567890   ", "1234567890"},
+		{"\u202eevil\u202c", "evil"},
+		{"a\u2066b\u2069\u200f\u061cc", "abc"},
+		{"z\u200de\ufeffro\u00ad", "zero"},
+		{"tag\U000e0041\U000e0042", "tag"},
+		{"a\xff\xfeb\xc3", "ab"},
+		{"\x00\x1b\x7f\u0085\u009bx", "x"},
+		{"e\u0301\u0301\u0301\u0301\u0301\u0301x", "e\u0301\u0301\u0301x"},
+		{"\u3164\u2800", ""},
+		{"日本語", "日本語"},
+	} {
+		if got := clean(tc.in, 10); got != tc.want {
+			t.Errorf("clean(%q) = %q, want %q", tc.in, got, tc.want)
+		}
+	}
+	if got := firstLine("\n\n  Fix it  \r\n\r\nBecause."); got != "Fix it" {
+		t.Errorf("the first line is %q", got)
+	}
+}
+
+func TestLink(t *testing.T) {
+	for s, good := range map[string]bool{
+		"https://github.com/acme/pay/commit/a1": true, "http://ci.local:8080/1?x=2": true,
+		"": false, "javascript:alert(1)": false, "//github.com/x": false, "https://": false, "https://user:secret@github.com": false,
+		"https://github.com/\u202ex": false, "https://a b": false, "ftp://x": false, "https://x/" + strings.Repeat("y", maxURL): false,
+	} {
+		if got := link(s); (got != "") != good {
+			t.Errorf("link(%q) = %q", s, got)
+		}
+	}
+}
+
+// FuzzLine: whatever a change says, its line is one line of printable text, bounded.
+func FuzzLine(f *testing.F) {
+	f.Add("commit", "a1b2c3d", "Fix checkout\u202e", "ana\n", "db/orders.sql", int64(3))
+	f.Add("flag", "", "\x1b[2J\xff", "", "", int64(-3))
+	f.Fuzz(func(t *testing.T, kind, ref, title, author, file string, seconds int64) {
+		c := Change{Kind: kind, At: noon, Ref: ref, Title: title, Author: author, Touches: Touches([]string{file})}
+		line := c.Line(noon.Add(time.Duration(seconds)))
+		if !utf8.ValidString(line) || line != clean(line, 1000) {
+			t.Errorf("%q is not clean", line)
+		}
+		if tidied, err := tidy(Change{ID: "event:1", Tenant: "a", Source: "ci", Kind: "flag", Title: title, Files: []string{file}}); err != nil {
+			t.Error(err)
+		} else if again, _ := tidy(tidied); again.Title != tidied.Title || len(again.Files) != len(tidied.Files) {
+			t.Errorf("%+v changed when it was cleaned again: %+v", tidied, again)
+		}
+	})
+}

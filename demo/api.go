@@ -27,6 +27,7 @@ type API struct {
 	listener net.Listener
 	conns    map[net.Conn]struct{}
 	faults   Faults
+	since    time.Time     // when faults were set
 	unhang   chan struct{} // closed when Hang ends; nil while it is off
 	rng      *rand.Rand
 	closed   bool
@@ -150,8 +151,8 @@ func (a *API) handle(ctx *fasthttp.RequestCtx) {
 	usual := workOf(path)
 	a.mu.Lock()
 	faults, unhang := a.faults, a.unhang
-	work := usual + time.Duration(a.rng.Int64N(int64(usual)+1)) + time.Duration(faults.LatencyMS)*time.Millisecond
-	fails := a.rng.Float64() < faults.ErrorRate
+	work := usual + time.Duration(a.rng.Int64N(int64(usual)+1)) + faults.latency(time.Since(a.since))
+	fails := a.rng.Float64() < faults.ErrorRate || faults.flapped(time.Since(a.since))
 	a.mu.Unlock()
 	if unhang != nil && !a.wait(unhang, maxHang) {
 		ctx.SetConnectionClose()

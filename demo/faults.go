@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 )
 
 // Faults are what is wrong with the API at the moment; the zero value is
@@ -14,8 +15,13 @@ import (
 type Faults struct {
 	// LatencyMS is added to every answer, 0 to 60000.
 	LatencyMS int `json:"latency_ms"`
+	// RampMS is added too, for every second since it was set, up to 60000 in all.
+	RampMS int `json:"ramp_ms"`
 	// ErrorRate is the share of requests answered at once with a 500, 0 to 1.
 	ErrorRate float64 `json:"error_rate"`
+	// FlapSeconds makes every request fail for so long, then none for as long, and
+	// so on, 0 to 3600.
+	FlapSeconds int `json:"flap_s"`
 	// Hang leaves requests without an answer until it is switched off.
 	Hang bool `json:"hang"`
 	// Die closes the listener and every connection; switched off again, the
@@ -23,9 +29,29 @@ type Faults struct {
 	Die bool `json:"die"`
 }
 
+// maxLatencyMS is the most that faults add to an answer.
+const maxLatencyMS = 60000
+
+// latency is what is added to an answer when the faults are since old.
+func (f Faults) latency(since time.Duration) time.Duration {
+	ramp := float64(f.RampMS) * since.Seconds()
+	return time.Duration(min(float64(f.LatencyMS)+ramp, maxLatencyMS)) * time.Millisecond
+}
+
+// flapped says whether the faults, since old, are in a time of failures.
+func (f Faults) flapped(since time.Duration) bool {
+	period := time.Duration(f.FlapSeconds) * time.Second
+	return period > 0 && since/period%2 == 0
+}
+
 func (f Faults) validate() error {
-	if f.LatencyMS < 0 || f.LatencyMS > 60000 {
-		return fmt.Errorf("latency_ms is %d: it must lie between 0 and 60000", f.LatencyMS)
+	for _, knob := range []struct {
+		name       string
+		value, max int
+	}{{"latency_ms", f.LatencyMS, maxLatencyMS}, {"ramp_ms", f.RampMS, maxLatencyMS}, {"flap_s", f.FlapSeconds, 3600}} {
+		if knob.value < 0 || knob.value > knob.max {
+			return fmt.Errorf("%s is %d: it must lie between 0 and %d", knob.name, knob.value, knob.max)
+		}
 	}
 	if !(f.ErrorRate >= 0 && f.ErrorRate <= 1) {
 		return fmt.Errorf("error_rate is %v: it must lie between 0 and 1", f.ErrorRate)
@@ -66,7 +92,7 @@ func (a *API) SetFaults(f Faults) error {
 		close(a.unhang)
 		a.unhang = nil
 	}
-	a.faults = f
+	a.faults, a.since = f, time.Now()
 	return nil
 }
 
@@ -96,6 +122,10 @@ func (f *Faults) knob(key, value string) (err error) {
 	switch key {
 	case "latency_ms":
 		f.LatencyMS, err = strconv.Atoi(value)
+	case "ramp_ms":
+		f.RampMS, err = strconv.Atoi(value)
+	case "flap_s":
+		f.FlapSeconds, err = strconv.Atoi(value)
 	case "error_rate":
 		f.ErrorRate, err = strconv.ParseFloat(value, 64)
 	case "hang":
@@ -103,7 +133,7 @@ func (f *Faults) knob(key, value string) (err error) {
 	case "die":
 		f.Die, err = strconv.ParseBool(value)
 	default:
-		return fmt.Errorf("there is no knob %q: the knobs are latency_ms, error_rate, hang, die", key)
+		return fmt.Errorf("there is no knob %q: the knobs are latency_ms, ramp_ms, error_rate, flap_s, hang, die", key)
 	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be %q", key, value)

@@ -78,6 +78,10 @@ func TestKnobs(t *testing.T) {
 		{"POST", "/demo/faults?die=1&hang=0", "", 200, Faults{LatencyMS: 1, ErrorRate: 0.5, Die: true}},
 		{"GET", "/demo/faults", "", 200, Faults{LatencyMS: 1, ErrorRate: 0.5, Die: true}},
 		{"DELETE", "/demo/faults", "", 200, Faults{}},
+		{"POST", "/demo/faults?ramp_ms=50&flap_s=15", "", 200, Faults{RampMS: 50, FlapSeconds: 15}},
+		{"POST", "/demo/reset", "", 200, Faults{}},
+		{"POST", "/demo/faults?ramp_ms=60001", "", 400, Faults{}},
+		{"POST", "/demo/faults?flap_s=-1", "", 400, Faults{}},
 		{"POST", "/demo/faults?error_rate=1.5", "", 400, Faults{}},
 		{"POST", "/demo/faults?error_rate=NaN", "", 400, Faults{}},
 		{"POST", "/demo/faults?latency_ms=-1", "", 400, Faults{}},
@@ -157,5 +161,31 @@ func TestPortInUse(t *testing.T) {
 	}
 	if _, err := OpenControl(a.Addr(), a); err == nil {
 		t.Error("the knobs took a used port")
+	}
+}
+
+func TestFaultsOverTime(t *testing.T) {
+	for _, tc := range []struct {
+		faults  Faults
+		since   time.Duration
+		latency time.Duration
+		flapped bool
+	}{
+		{Faults{}, time.Hour, 0, false},
+		{Faults{LatencyMS: 30}, time.Hour, 30 * time.Millisecond, false},
+		{Faults{LatencyMS: 30, RampMS: 20}, 0, 30 * time.Millisecond, false},
+		{Faults{LatencyMS: 30, RampMS: 20}, 2500 * time.Millisecond, 80 * time.Millisecond, false},
+		{Faults{RampMS: 60000}, 1000 * time.Hour, time.Minute, false},
+		{Faults{FlapSeconds: 10}, 0, 0, true},
+		{Faults{FlapSeconds: 10}, 9999 * time.Millisecond, 0, true},
+		{Faults{FlapSeconds: 10}, 10 * time.Second, 0, false},
+		{Faults{FlapSeconds: 10}, 20 * time.Second, 0, true},
+	} {
+		if got := tc.faults.latency(tc.since); got != tc.latency {
+			t.Errorf("%+v after %s adds %s, want %s", tc.faults, tc.since, got, tc.latency)
+		}
+		if got := tc.faults.flapped(tc.since); got != tc.flapped {
+			t.Errorf("%+v after %s fails: %v, want %v", tc.faults, tc.since, got, tc.flapped)
+		}
 	}
 }

@@ -27,9 +27,19 @@ type Options struct {
 // A Check is a rule over all entries of a log, of an application for instance.
 // It is told every entry in order once the entry is known to be what the
 // checkpoint signs, and the end. Its first error makes the verdict Invalid; it
-// is not called again after that. It must not keep leaf, and it need not be safe
-// for concurrent use.
+// is not called again after that. The error may be a *RuleError. It must not keep
+// leaf, and it need not be safe for concurrent use.
 type Check interface {
 	Entry(index uint64, leaf []byte) error
 	End() error
 }
+
+// A RuleError is a Check's error with the parts that a report keeps apart.
+type RuleError struct {
+	Index    *uint64 // of the entry, when it is another than the present one
+	Text     string
+	Expected string
+	Found    string
+}
+
+func (e *RuleError) Error() string { return e.Text }

@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 )
 
@@ -178,7 +179,7 @@ func (w *walk) check(b *batch) {
 				return
 			}
 			if err := c.Entry(index, leaf); err != nil {
-				w.broke(fail(Invalid, "", "%s", err).at(index))
+				w.broke(ruleFailure(err, &index))
 			}
 		}
 		if len(w.checks) == 0 {
@@ -194,9 +195,23 @@ func (w *walk) end() {
 			return
 		}
 		if err := c.End(); err != nil {
-			w.broke(fail(Invalid, "", "%s", err))
+			w.broke(ruleFailure(err, nil))
 		}
 	}
+}
+
+// ruleFailure is the failure that a check's error makes, about the entry of that
+// index, or about none.
+func ruleFailure(err error, index *uint64) *failure {
+	f := fail(Invalid, "", "%s", err)
+	f.Index = index
+	if r, ok := errors.AsType[*RuleError](err); ok {
+		f.Expected, f.Found = r.Expected, r.Found
+		if r.Index != nil {
+			f.Index = r.Index
+		}
+	}
+	return f
 }
 
 // reserved says whether a kind is one of the ledger's own.

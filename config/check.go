@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +14,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/orchestrator/tenant"
 	"github.com/countersign-dev/countersign/proxy"
+	"github.com/countersign-dev/countersign/strictyaml"
 )
 
 // The checks below judge one setting on its own, without I/O. Their errors
@@ -20,14 +24,14 @@ import (
 
 func above0(d time.Duration) error {
 	if d <= 0 {
-		return fmt.Errorf("must be longer than 0, not %s", formatDuration(d))
+		return fmt.Errorf("must be longer than 0, not %s", strictyaml.Duration(d))
 	}
 	return nil
 }
 
 func notNegative(d time.Duration) error {
 	if d < 0 {
-		return fmt.Errorf("must not be negative, as %s is", formatDuration(d))
+		return fmt.Errorf("must not be negative, as %s is", strictyaml.Duration(d))
 	}
 	return nil
 }
@@ -66,7 +70,7 @@ func oneOf(words ...string) func(string) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("must be one of %s, not %q%s", strings.Join(words, ", "), s, didYouMean(s, words))
+		return fmt.Errorf("must be one of %s, not %q%s", strings.Join(words, ", "), s, strictyaml.DidYouMean(s, words))
 	}
 }
 
@@ -79,6 +83,31 @@ func upstreamURL(s string) error {
 	}
 	if err := (proxy.Config{Upstream: s}).Validate(); err != nil {
 		return fmt.Errorf("is not usable: %w", err)
+	}
+	return nil
+}
+
+// httpURL accepts the base of an API.
+func httpURL(s string) error {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return fmt.Errorf("must be an http or https URL such as https://api.github.com, not %q", s)
+	}
+	return nil
+}
+
+func tenantID(s string) error {
+	if !tenant.ValidID(s) {
+		return fmt.Errorf("must be 1 to 63 of a-z, 0-9 and -, not %q", s)
+	}
+	return nil
+}
+
+var repositoryName = regexp.MustCompile(`^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$`)
+
+func repository(s string) error {
+	if s != "" && !repositoryName.MatchString(s) {
+		return fmt.Errorf("must be OWNER/NAME, such as example/checkout, not %q", s)
 	}
 	return nil
 }
@@ -134,7 +163,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 func window(d time.Duration) error {
 	if d < 10*time.Second || d > time.Hour || d%time.Second != 0 {
-		return fmt.Errorf("must be whole seconds between 10s and 1h, not %s", formatDuration(d))
+		return fmt.Errorf("must be whole seconds between 10s and 1h, not %s", strictyaml.Duration(d))
 	}
 	return nil
 }

@@ -6,7 +6,11 @@
 // given in all three ways; Fields lists them.
 package config
 
-import "time"
+import (
+	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/tenant"
+)
 
 // Config holds every setting. The zero value is not useful: start from
 // Default or Load.
@@ -21,7 +25,11 @@ type Config struct {
 	Timeouts  Timeouts
 	Measure   Measure
 	Health    Health
+	Policy    Policy
 	Ledger    Ledger
+	History   History
+	Changes   Changes
+	Tenants   []tenant.Config
 }
 
 // Upstream says where the API is and how to reach it.
@@ -52,6 +60,9 @@ type Admin struct {
 type Service struct {
 	Name     string
 	Instance string
+	// Tenant is the service's id where several are watched.
+	Tenant     string
+	SecretFile string
 }
 
 // Log says how the sidecar logs.
@@ -108,12 +119,32 @@ type Ledger struct {
 	MinFree       Size
 }
 
+// Policy says where the policy document is.
+type Policy struct {
+	File string
+}
+
+// History says how much of what was measured is kept.
+type History struct {
+	MaxSize Size
+}
+
+// Changes says where changes of the service are heard of.
+type Changes struct {
+	SecretFile      string
+	GitHubRepo      string
+	GitHubBranch    string
+	GitHubTokenFile string
+	GitHubAPI       string
+}
+
 // Default returns the settings of a sidecar that was told nothing. Only the
 // upstream has no default.
 func Default() Config {
 	return Config{
 		Upstream: Upstream{MaxConnections: 1024, IdleTimeout: 4 * time.Second, Wait: 10 * time.Second},
 		Listen:   Listen{Address: ":8080"},
+		Service:  Service{Tenant: "local"},
 		Admin:    Admin{Address: "127.0.0.1:9090"},
 		Log:      Log{Format: "text", Level: "info"},
 		Limits:   Limits{MaxHeaderBytes: 32 << 10, MaxHeaders: 128, MaxConnections: 65536},
@@ -127,5 +158,7 @@ func Default() Config {
 		},
 		Measure: Measure{Enabled: true, Window: 60 * time.Second, MaxRoutes: 200},
 		Ledger:  Ledger{Data: "countersign-data", MinFree: 64 << 20},
+		History: History{MaxSize: 192 << 20},
+		Changes: Changes{GitHubAPI: "https://api.github.com"},
 	}
 }

@@ -99,29 +99,6 @@ func TestSize(t *testing.T) {
 	}
 }
 
-func TestDurationsAreWrittenShort(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		time.Minute: "1m", time.Hour: "1h", 90 * time.Second: "1m30s", 0: "0s", 10 * time.Second: "10s",
-		time.Hour + time.Second: "1h0m1s", 100 * time.Minute: "1h40m", 250 * time.Millisecond: "250ms",
-	} {
-		if got := formatDuration(d); got != want {
-			t.Errorf("%v is written %q, want %q", d, got, want)
-		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	words := []string{"listen", "limits", "log", "address", "upstream"}
-	for word, want := range map[string]string{
-		"lisen": "listen", "lsiten": "listen", "limit": "limits", "lgo": "log", "adress": "address",
-		"upstrem": "upstream", "zebra": "", "": "", "l": "",
-	} {
-		if got, ok := Nearest(word, words); got != want || ok != (want != "") {
-			t.Errorf("nearest to %q is %q, want %q", word, got, want)
-		}
-	}
-}
-
 func TestReloadKeepsWhatNeedsARestart(t *testing.T) {
 	parse := func(file string) *Loaded {
 		l, err := Parse("c.yaml", []byte(file))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/countersign-dev/countersign/strictyaml"
 )
 
 const envPrefix = "COUNTERSIGN_"
@@ -27,7 +29,7 @@ func UnknownVariables(environ, known []string) []string {
 		if !ours || slices.Contains(words, word) {
 			continue
 		}
-		if near, ok := Nearest(word, words); ok {
+		if near, ok := strictyaml.Nearest(word, words); ok {
 			warnings = append(warnings, fmt.Sprintf("%s is not a setting; did you mean %s%s?", name, envPrefix, near))
 		}
 	}

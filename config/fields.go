@@ -112,6 +112,10 @@ var fields = []Field{
 		func(c *Config) *string { return &c.Service.Name }),
 	field("service.instance", "instance", "name of this instance; empty uses the host's name",
 		func(c *Config) *string { return &c.Service.Instance }),
+	field("service.tenant", "tenant", "id of the measured service in the ledger and the admin API, where several are watched: a-z, 0-9 and -",
+		func(c *Config) *string { return &c.Service.Tenant }, tenantID),
+	field("service.secret_file", "secret-file", "file with the secret that the admin API asks for before it changes anything; empty uses COUNTERSIGN_SECRET if set, else one made at the first start, in the data directory",
+		func(c *Config) *string { return &c.Service.SecretFile }),
 
 	field("log.format", "log-format", "text or json",
 		func(c *Config) *string { return &c.Log.Format }, oneOf("text", "json")),
@@ -159,7 +163,10 @@ var fields = []Field{
 	field("health.expose", "expose-health", "path that answers the health document on the proxied port too; empty forwards every path",
 		func(c *Config) *string { return &c.Health.Expose }, urlPath),
 
-	field("ledger.data", "data", "directory that holds the ledger and its key; made at the first start",
+	field("policy.file", "policy", "YAML file with the policy that decides; empty uses the built-in one, which countersign policy show prints",
+		func(c *Config) *string { return &c.Policy.File }),
+
+	field("ledger.data", "data", "directory that holds the ledger and its key, the history and the admin API's secret; made at the first start",
 		func(c *Config) *string { return &c.Ledger.Data }, notEmpty),
 	field("ledger.anchor", "anchor", "directory for the last acknowledged checkpoint, best on another disk; empty keeps it in the data directory",
 		func(c *Config) *string { return &c.Ledger.Anchor }),
@@ -171,4 +178,18 @@ var fields = []Field{
 		func(c *Config) *string { return &c.Ledger.WitnessPolicy }),
 	field("ledger.min_free", "ledger-min-free", "space the ledger's disk must keep free, 16MiB or more; below it nothing is appended, and traffic goes on",
 		func(c *Config) *Size { return &c.Ledger.MinFree }, atLeast(16<<20)),
+
+	field("history.max_size", "history-max-size", "most that the one-minute records of each service take up, 1MiB or more; they are kept for 30 days at most",
+		func(c *Config) *Size { return &c.History.MaxSize }, atLeast(1<<20)),
+
+	field("changes.secret_file", "changes-secret-file", "file with the secret that GitHub signs its webhooks with, so that GitHub need not have the one that opens the admin API; empty uses that one",
+		func(c *Config) *string { return &c.Changes.SecretFile }),
+	field("changes.github_repo", "github-repo", "OWNER/NAME of a repository whose commits and deployments are asked for; empty asks for none",
+		func(c *Config) *string { return &c.Changes.GitHubRepo }, repository),
+	field("changes.github_branch", "github-branch", "branch that is deployed; empty is the repository's default branch",
+		func(c *Config) *string { return &c.Changes.GitHubBranch }),
+	field("changes.github_token_file", "github-token-file", "file with a token that may read that repository; without it only public ones can be read",
+		func(c *Config) *string { return &c.Changes.GitHubTokenFile }),
+	field("changes.github_api", "github-api", "base URL of GitHub's REST API",
+		func(c *Config) *string { return &c.Changes.GitHubAPI }, httpURL),
 }

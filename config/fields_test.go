@@ -16,6 +16,9 @@ func leaves(c *Config) map[string]any {
 	sections := reflect.ValueOf(c).Elem()
 	for i := range sections.NumField() {
 		section := sections.Field(i)
+		if sections.Type().Field(i).Name == "Tenants" {
+			continue // a list, which only the file has
+		}
 		for j := range section.NumField() {
 			name := sections.Type().Field(i).Name + "." + section.Type().Field(j).Name
 			found[name] = section.Field(j).Addr().Interface()
@@ -86,7 +89,11 @@ func samples(f Field) [3]string {
 		return [3]string{"GET /a/{id}", "/b/{id},/c", "/d/{path...}"}
 	case "measure.enabled":
 		return [3]string{"false", "true", "false"}
-	case "ledger.min_free":
+	case "changes.github_repo":
+		return [3]string{"a/file", "a/env", "a/flag"}
+	case "changes.github_api":
+		return [3]string{"https://file", "https://env", "https://flag"}
+	case "ledger.min_free", "history.max_size":
 		return [3]string{"20MiB", "30MiB", "40MiB"}
 	case "health.expose":
 		return [3]string{"/file", "/env", "/flag"}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/countersign-dev/countersign/orchestrator/tenant"
 )
 
 // Source is the kind of place a value came from.
@@ -145,6 +147,7 @@ func (l *Loaded) together() (problems Problems) {
 	if l.Listen.Address == l.Admin.Address && !strings.HasSuffix(l.Admin.Address, ":0") {
 		add("admin.address", "admin.address is "+l.Admin.Address+", as listen.address is: give each a port of its own")
 	}
+	problems = append(problems, tenant.CheckOwn(l.Tenants, l.Service.Tenant)...)
 	if len(l.Measure.Routes) > 0 && l.Measure.OpenAPI != "" {
 		add("measure.routes", "measure.routes and measure.openapi both name the routes: give one of them")
 	}

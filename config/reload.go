@@ -1,6 +1,12 @@
 package config
 
-import "maps"
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/countersign-dev/countersign/orchestrator/tenant"
+)
 
 // Change is a setting whose value differs between two configurations.
 type Change struct {
@@ -29,7 +35,18 @@ func (l *Loaded) Reload(next *Loaded) (*Loaded, []Change) {
 			merged.origins[f.Key] = next.origins[f.Key]
 		}
 	}
+	if was, is := tenantNames(l.Tenants), tenantNames(next.Tenants); !slices.Equal(l.Tenants, next.Tenants) {
+		changes = append(changes, Change{Field: Field{Key: tenantsSection}, Old: was, New: is})
+	}
 	return merged, changes
+}
+
+func tenantNames(list []tenant.Config) string {
+	var names []string
+	for _, t := range list {
+		names = append(names, t.ID+" at "+t.HealthURL)
+	}
+	return strings.Join(names, ", ")
 }
 
 func ofCertificate(f Field) bool {

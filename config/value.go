@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/strictyaml"
 )
 
 // Size is a number of bytes. It is written as a plain number or with a unit:
@@ -99,7 +101,7 @@ func format(p any) string {
 	case *string:
 		return *p
 	case *time.Duration:
-		return formatDuration(*p)
+		return strictyaml.Duration(*p)
 	case *[]string:
 		return strings.Join(*p, ",")
 	case *bool:
@@ -111,16 +113,4 @@ func format(p any) string {
 	default:
 		panic(fmt.Sprintf("config: no setting is a %T", p))
 	}
-}
-
-// formatDuration drops the zero units that time.Duration prints: 1m, not 1m0s.
-func formatDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

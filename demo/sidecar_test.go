@@ -14,6 +14,7 @@ import (
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/histogram/clock"
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/policy"
 	"github.com/countersign-dev/countersign/proxy"
 )
 
@@ -26,7 +27,7 @@ type sidecar struct {
 	recorder *histogram.Recorder
 	ahead    atomic.Int64 // ns that the recorder's clock is ahead
 	time     time.Time
-	state    health.State
+	state    policy.State
 }
 
 func start(t *testing.T) *sidecar {
@@ -64,17 +65,18 @@ func start(t *testing.T) *sidecar {
 
 func (s *sidecar) now() int64 { return clock.Now() + s.ahead.Load() }
 
-// tick lets d pass for the recorder, and evaluates.
+// tick lets d pass for the recorder, and decides.
 func (s *sidecar) tick(d time.Duration) health.Document {
 	s.t.Helper()
 	s.ahead.Add(int64(d))
 	s.time = s.time.Add(d)
 	s.recorder.Seal(s.now())
-	var doc health.Document
-	s.state, doc = health.Evaluate(s.state, health.Input{
-		Time: s.time, Service: "demo", Window: s.recorder.Snapshot(), Tick: s.recorder.SnapshotLast(d),
-	}, health.DefaultParams())
-	return doc
+	window := s.recorder.Snapshot()
+	var decided policy.Decision
+	s.state, decided = policy.Decide(s.state, policy.Input{
+		Time: s.time, Measurement: health.Measure(s.time, window, s.recorder.SnapshotLast(d)),
+	}, policy.Default())
+	return health.NewDocument(decided.Verdict, health.About{Service: "demo", Time: s.time, Routes: health.RoutesOf(window)})
 }
 
 // send makes n requests at once; wait returns the number of answers by status.

@@ -3,10 +3,13 @@ package main
 import (
 	"flag"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/countersign-dev/countersign/config"
+	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/tenant"
 )
 
 // settings are the flags that one command accepts for the configuration,
@@ -81,7 +84,7 @@ func (v *settingValue) Set(s string) error {
 // warnVariables tells of environment variables that look like a misspelt
 // variable of a flag.
 func warnVariables(app *cli.App, warn func(text string)) {
-	for _, text := range config.UnknownVariables(os.Environ(), append(variables(app.Commands), config.LedgerKeyVariable)) {
+	for _, text := range config.UnknownVariables(os.Environ(), slices.Concat(variables(app.Commands), policy.Variables(), []string{config.LedgerKeyVariable, tenant.SecretVariable})) {
 		warn(text)
 	}
 }

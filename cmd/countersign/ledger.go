@@ -49,7 +49,8 @@ const (
 
 var locations = map[string]string{
 	adminFlagName: "COUNTERSIGN_ADMIN", storeFlagName: "COUNTERSIGN_LEDGER_STORE",
-	dataFlagName: "COUNTERSIGN_DATA", anchorFlagName: "COUNTERSIGN_ANCHOR",
+	secretFileFlagName: "COUNTERSIGN_SECRET_FILE",
+	dataFlagName:       "COUNTERSIGN_DATA", anchorFlagName: "COUNTERSIGN_ANCHOR",
 }
 
 func adminFlag() cli.Flag {

@@ -20,7 +20,7 @@ func ledgerCheckpointCommand() *cli.Command {
 		Name:  "checkpoint",
 		Usage: "print the ledger's signed checkpoint, to be kept where its machine cannot reach; " + codesHelp,
 		Flags: []cli.Flag{
-			adminFlag(), dataFlag(), keyFileFlag(), vkeyFlag(), outputFlag(), quietFlag(),
+			adminFlag(), secretFileFlag(), dataFlag(), keyFileFlag(), vkeyFlag(), outputFlag(), quietFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if extra, err := words(c); err != nil || len(extra) > 0 {
@@ -81,7 +81,7 @@ func fetchCheckpoint(ctx context.Context, c *cli.Context, kept *verify.Checkpoin
 		}
 		return signed, err
 	}
-	src, err := openAdmin(ctx, c.String(adminFlagName))
+	src, err := openAdmin(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ func ledgerExportCommand() *cli.Command {
 		Name:      "export",
 		Usage:     "copy the ledger to a directory, of which only what is new is fetched next time, or to an archive whose name ends in " + bundle.Suffix + "; " + codesHelp,
 		ArgsUsage: "OUT",
-		Flags:     []cli.Flag{adminFlag(), storeFlag(), jsonFlag(), quietFlag()},
+		Flags:     []cli.Flag{adminFlag(), secretFileFlag(), storeFlag(), jsonFlag(), quietFlag()},
 		Action: func(c *cli.Context) error {
 			out, err := atMostOne(c, "directory or archive")
 			if err != nil {

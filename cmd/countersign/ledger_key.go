@@ -36,7 +36,7 @@ func ledgerKeyCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "key",
 		Usage:       "print the ledger's verifier key, which auditors need; " + codesHelp,
-		Flags:       []cli.Flag{adminFlag(), storeFlag(), dataFlag(), keyFileFlag(), vkeyFlag(), jsonFlag(), quietFlag()},
+		Flags:       []cli.Flag{adminFlag(), secretFileFlag(), storeFlag(), dataFlag(), keyFileFlag(), vkeyFlag(), jsonFlag(), quietFlag()},
 		Subcommands: []*cli.Command{ledgerKeyRotateCommand()},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {

@@ -18,7 +18,7 @@ func ledgerProveCommand() *cli.Command {
 		ArgsUsage: "[LOG]",
 		Flags: []cli.Flag{
 			&cli.Uint64Flag{Name: "index", Usage: "number `N` of the entry; the first is 0", EnvVars: []string{"COUNTERSIGN_LEDGER_INDEX"}},
-			adminFlag(), storeFlag(), vkeyFlag(), outputFlag(), quietFlag(),
+			adminFlag(), secretFileFlag(), storeFlag(), vkeyFlag(), outputFlag(), quietFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			named, err := atMostOne(c, "log")

@@ -29,7 +29,7 @@ func ledgerShowCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "last", Usage: "only the last `N` entries", EnvVars: []string{"COUNTERSIGN_LEDGER_LAST"}},
 			&cli.StringFlag{Name: "after", Usage: "only entries of `TIME` or later: 2026-01-02T15:04:05Z, 2026-01-02, or 90m for so long ago", EnvVars: []string{"COUNTERSIGN_LEDGER_AFTER"}},
 			&cli.BoolFlag{Name: "follow", Usage: "go on with new entries as they come, until interrupted", EnvVars: []string{"COUNTERSIGN_LEDGER_FOLLOW"}},
-			adminFlag(), storeFlag(), vkeyFlag(), jsonFlag(), quietFlag(),
+			adminFlag(), secretFileFlag(), storeFlag(), vkeyFlag(), jsonFlag(), quietFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			named, err := atMostOne(c, "log")

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/countersign-dev/countersign/ledger/verify"
 	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/tenant"
 )
 
 // openLog opens the log that a command reads: a bundle or URL that is named,
@@ -29,7 +31,7 @@ func openLog(ctx context.Context, c *cli.Context, named string) (verify.Source, 
 	case named != "" && c.String(where) != "" && onCommandLine(c, where):
 		return nil, nil, usageError{fmt.Sprintf("both %s and --%s are given: which one is meant?", named, where)}
 	case named != "":
-		src, closer, err := verify.OpenSource(ctx, named)
+		src, closer, err := openSource(ctx, c, named)
 		if s, ok := errors.AsType[*verify.SourceError](err); ok {
 			err = exitError{int(s.Code), s}
 		}
@@ -41,8 +43,28 @@ func openLog(ctx context.Context, c *cli.Context, named string) (verify.Source, 
 		}
 		return s, s, nil
 	}
-	src, err := openAdmin(ctx, c.String(adminFlagName))
+	src, err := openAdmin(ctx, c)
 	return src, io.NopCloser(nil), err
+}
+
+// openSource opens a bundle or a URL. A secret goes to a URL only when it was
+// named for it.
+func openSource(ctx context.Context, c *cli.Context, where string) (verify.Source, io.Closer, error) {
+	u, err := url.Parse(where)
+	if !onCommandLine(c, secretFileFlagName) || err != nil || u.Host == "" {
+		return verify.OpenSource(ctx, where)
+	}
+	secret, err := adminSecret(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	src, err := verify.NewHTTP(where, &http.Client{Transport: api.WithSecret(ledgerTransport(), u.Host, secret)})
+	return src, io.NopCloser(nil), err
+}
+
+// ledgerTransport is for a ledger that is near: no HTTP_PROXY.
+func ledgerTransport() *http.Transport {
+	return &http.Transport{MaxIdleConnsPerHost: 16, ResponseHeaderTimeout: 30 * time.Second}
 }
 
 // chosen is the one of several flags that says where the log is: one on the
@@ -72,9 +94,9 @@ func onCommandLine(c *cli.Context, name string) bool {
 // adminTimeout is how long the admin API may take to say that it is there.
 const adminTimeout = 5 * time.Second
 
-// openAdmin is the ledger that the sidecar with the admin API at that address
-// serves.
-func openAdmin(ctx context.Context, address string) (verify.Source, error) {
+// openAdmin is the ledger that the sidecar with the admin API at --admin serves.
+func openAdmin(ctx context.Context, c *cli.Context) (verify.Source, error) {
+	address := c.String(adminFlagName)
 	if _, err := api.NewClient(address); err != nil {
 		return nil, usageError{err.Error()}
 	}
@@ -86,8 +108,14 @@ func openAdmin(ctx context.Context, address string) (verify.Source, error) {
 		base = "http://" + base
 	}
 	base = strings.TrimSuffix(base, "/")
-	// An admin address is near and meant literally: no HTTP_PROXY.
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16, ResponseHeaderTimeout: 30 * time.Second}}
+	secret, err := adminSecret(c)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: ledgerTransport()}
+	if u, err := url.Parse(base); err == nil {
+		client.Transport = api.WithSecret(client.Transport, u.Host, secret)
+	}
 	if err := knock(ctx, client, base); err != nil {
 		return nil, readError(fetchError{err})
 	}
@@ -113,8 +141,12 @@ func knock(ctx context.Context, client *http.Client, base string) error {
 		return fmt.Errorf("cannot reach the admin API at %s: %w", base, err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode == http.StatusOK {
+	switch res.StatusCode {
+	case http.StatusOK:
 		return nil
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("the sidecar at %s watches other services too, so that its ledger needs the secret of its own: name the file with it by --%s (it is %s in the data directory)",
+			base, secretFileFlagName, filepath.Base(tenant.StoredSecret("")))
 	}
 	var problem struct{ Error string }
 	if json.NewDecoder(io.LimitReader(res.Body, maxSmall)).Decode(&problem) == nil && res.StatusCode == http.StatusServiceUnavailable {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign-dev/countersign/ledger/verify"
 	"github.com/countersign-dev/countersign/ledger/witness"
+	"github.com/countersign-dev/countersign/orchestrator/incident"
 )
 
 func ledgerVerifyCommand() *cli.Command {
@@ -21,7 +22,7 @@ func ledgerVerifyCommand() *cli.Command {
 			"4 rollback, 5 invalid, 6 anchor or witnesses absent, 7 not finished",
 		ArgsUsage: "BUNDLE | PROOF | URL",
 		Flags: []cli.Flag{
-			vkeyFlag(),
+			vkeyFlag(), secretFileFlag(),
 			&cli.StringSliceFlag{
 				Name: "since", Usage: "`FILE` with a checkpoint kept earlier, which the log must continue; may be repeated", EnvVars: []string{"COUNTERSIGN_LEDGER_SINCE"},
 			},
@@ -30,6 +31,10 @@ func ledgerVerifyCommand() *cli.Command {
 			},
 			&cli.BoolFlag{
 				Name: "require-witness", Usage: "fail unless the policy's quorum of witnesses has cosigned", EnvVars: []string{"COUNTERSIGN_LEDGER_REQUIRE_WITNESS"},
+			},
+			&cli.DurationFlag{
+				Name: "max-open", Usage: "how old an incident without an end may be at the ledger's last entry; without it, what the policy on record says",
+				EnvVars: []string{"COUNTERSIGN_LEDGER_MAX_OPEN"},
 			},
 			storeFlag(),
 			&cli.StringFlag{
@@ -107,6 +112,11 @@ func verifyOptions(c *cli.Context) (options verify.Options, err error) {
 		}
 	}
 	options.RequireWitness = c.Bool("require-witness")
+	limit := c.Duration("max-open")
+	if c.IsSet("max-open") && limit <= 0 {
+		return options, usageError{fmt.Sprintf("--max-open is %s: it must be longer than nothing, such as 24h", limit)}
+	}
+	options.Checks = []verify.Check{incident.NewCheck(incident.CheckOptions{MaxOpen: limit})}
 	return options, nil
 }
 
@@ -142,7 +152,7 @@ func readProof(path string) ([]byte, error) {
 }
 
 func verifyLog(ctx context.Context, c *cli.Context, where string, options verify.Options) *verify.Report {
-	src, closer, err := verify.OpenSource(ctx, where)
+	src, closer, err := openSource(ctx, c, where)
 	if err != nil {
 		return verify.Failed(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/countersign-dev/countersign/config"
+	"github.com/countersign-dev/countersign/strictyaml"
 )
 
 func main() { os.Exit(execute(os.Args, os.Stdout, os.Stderr)) }
@@ -62,7 +62,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:    stdout,
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
-			runCommand(), demoCommand(), statusCommand(), ledgerCommand(), configCommand(), versionCommand(),
+			runCommand(), demoCommand(), statusCommand(), incidentCommand(), shadowCommand(),
+			policyCommand(), ledgerCommand(), configCommand(), versionCommand(),
 		},
 		Action: noCommand,
 		// Keys and names of files may have commas in them.
@@ -102,7 +103,7 @@ func noCommand(c *cli.Context) error {
 		names = append(names, cmd.Name)
 	}
 	text := fmt.Sprintf("there is no command %q; the commands are %s", word, strings.Join(names, ", "))
-	if near, ok := config.Nearest(word, names); ok {
+	if near, ok := strictyaml.Nearest(word, names); ok {
 		text = fmt.Sprintf("there is no command %q; did you mean %q?", word, near)
 	}
 	return usageError{text}
@@ -117,7 +118,7 @@ func flagError(flags []cli.Flag, err error) error {
 		for _, f := range flags {
 			names = append(names, f.Names()[0])
 		}
-		if near, ok := config.Nearest(name, names); ok {
+		if near, ok := strictyaml.Nearest(name, names); ok {
 			return usageError{fmt.Sprintf("there is no flag --%s; did you mean --%s?", name, near)}
 		}
 		return usageError{fmt.Sprintf("there is no flag --%s; --help lists the flags", name)}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 
 	"github.com/countersign-dev/countersign/config"
 )
@@ -44,6 +45,20 @@ func (r *runner) take(next *config.Loaded) error {
 	for _, name := range needRestart {
 		r.log.Warn("changed, but needs a restart", "setting", name)
 	}
+	r.comparePolicy()
 	r.log.Info("configuration reloaded", "changes", len(changes))
 	return nil
+}
+
+// comparePolicy says so when the policy's document is another than the one in
+// force, which does not change while it decides.
+func (r *runner) comparePolicy() {
+	running := r.sidecar.policy
+	switch next, err := r.loaded.LoadPolicy(os.Getenv); {
+	case err != nil:
+		r.log.Warn("the policy that is there now cannot be used: the next start will fail", "error", err)
+	case next.Digest() != running.Digest():
+		r.log.Warn("the policy changed, but needs a restart", "running", running.Version, "running_digest", running.Digest(),
+			"file", next.Version, "file_digest", next.Digest())
+	}
 }

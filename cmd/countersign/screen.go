@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ func screen(s api.Status, paint bool) string {
 		b.line("Not alive  %s", s.AliveProblem)
 	}
 	alerts(b, d)
+	decided(b, s)
 	routes(b, d)
 	b.line("")
 	ledgerLine(b, s.Ledger)
@@ -92,6 +94,38 @@ func alerts(b *page, d health.Document) {
 			label = ""
 		}
 		b.line("%-10s %s: %s", label, a.Severity, a.Message)
+	}
+}
+
+// decided is what was decided and recorded, and of which targets.
+func decided(b *page, s api.Status) {
+	if d := s.Decisions; d != nil {
+		switch {
+		case d.Open != nil:
+			b.line("Incident   %s, %s since %s: %s", d.Open.ID, d.Open.Stage, d.Open.StartedAt.Format("15:04:05Z"), d.Open.Reason)
+		case d.Ready:
+			b.line("Incident   none")
+		}
+		switch {
+		case d.Problem != "":
+			b.line("Decisions  not recorded: %s", d.Problem)
+		case d.ShadowMode:
+			b.line("Shadow     on: what would be done is recorded, and nothing is done")
+		default:
+			b.line("Shadow     off since %s", d.ShadowSince.Format(time.RFC3339))
+		}
+	}
+	var targets []string
+	for _, name := range slices.Sorted(maps.Keys(s.Targets)) {
+		t := s.Targets[name]
+		text := name + " " + string(t.State)
+		if t.ConsecutiveFailures > 0 {
+			text += fmt.Sprintf(" (%d failures in a row)", t.ConsecutiveFailures)
+		}
+		targets = append(targets, text)
+	}
+	if len(targets) > 0 {
+		b.line("Targets    %s", strings.Join(targets, ", "))
 	}
 }
 

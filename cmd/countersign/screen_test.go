@@ -10,6 +10,8 @@ import (
 
 	"github.com/countersign-dev/countersign/orchestrator/api"
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/incident"
+	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
 func sampleStatus() api.Status {
@@ -31,6 +33,10 @@ func sampleStatus() api.Status {
 			},
 			Routes: []health.Route{{Route: "GET /users/{id}", P95MS: ms(1900), ErrorRate: ms(0), SampleSize: 2000}},
 		},
+		Decisions: &api.Decisions{Ready: true, ShadowMode: true, Open: &incident.Summary{
+			ID: "inc-abc123-1790000000", Stage: incident.Validated, StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Reason: "score 61.4",
+		}},
+		Targets: map[string]api.TargetStatus{"upstream": {State: policy.Up}, "db": {State: policy.Down, ConsecutiveFailures: 3}},
 		Traffic: api.Traffic{Seen: 5000, Routes: 3, Unmeasured: map[string]uint64{"client_gone": 2}},
 		Proxy:   api.ProxyStats{ClientConns: 12, UpstreamConns: 4, Errors: map[string]uint64{"a": 1, "b": 3, "c": 0}},
 	}
@@ -46,6 +52,9 @@ P95        1847.3 ms (between 1846.500 and 1847.600)
 Traffic    48.2 requests/s, 8.12 % errors, 7 in flight, 2892 samples
 Alerts     warning: P95 latency is 1847 ms over the last 60 s
            warning: long long long long long long long long long long long long…
+Incident   inc-abc123-1790000000, VALIDATED since 03:04:05Z: score 61.4
+Shadow     on: what would be done is recorded, and nothing is done
+Targets    db DOWN (3 failures in a row), upstream UP
 
 ROUTE                                                P95    ERRORS    SAMPLES
 GET /users/{id}                                1900.0 ms    0.00 %       2000

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,8 +16,6 @@ import (
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator"
 	"github.com/countersign-dev/countersign/orchestrator/api"
-	"github.com/countersign-dev/countersign/orchestrator/health"
-	"github.com/countersign-dev/countersign/orchestrator/journal"
 	"github.com/countersign-dev/countersign/proxy"
 )
 
@@ -26,10 +23,10 @@ import (
 type sidecar struct {
 	recorder *histogram.Recorder
 	brain    *orchestrator.Orchestrator
-	journal  *journal.Journal
-	proxy    *proxy.Proxy
-	admin    *http.Server
-	log      *slog.Logger
+	*decisions
+	proxy *proxy.Proxy
+	admin *http.Server
+	log   *slog.Logger
 
 	traffic, adminListener net.Listener
 
@@ -66,6 +63,11 @@ func newSidecar(c config.Config, log *slog.Logger) (*sidecar, error) {
 }
 
 func (s *sidecar) makeParts(c config.Config) error {
+	p := c.Proxy()
+	p.Health, p.Log = func() []byte { return s.brain.JSON() }, s.log
+	if err := p.Validate(); err != nil { // what every other part takes to be sound
+		return err
+	}
 	h, err := c.Histogram()
 	if err != nil {
 		return err
@@ -73,34 +75,17 @@ func (s *sidecar) makeParts(c config.Config) error {
 	if s.recorder, err = histogram.NewRecorder(h); err != nil {
 		return err
 	}
-	params := health.DefaultParams()
-	if s.journal, err = newJournal(c, params, s.log); err != nil {
+	if s.decisions, err = newDecisions(c, s.log); err != nil {
 		return err
 	}
-	s.brain, err = orchestrator.New(orchestrator.Config{
-		Recorder: s.recorder, Service: c.ServiceName(), Instance: c.InstanceID(), Params: params, Ledger: s.journal.Head, Log: s.log,
-	})
-	if err != nil {
+	if s.brain, err = s.decisions.orchestrator(c, s.recorder, s.log); err != nil {
 		return err
 	}
-	p := c.Proxy()
-	p.Health, p.Log = s.brain.JSON, s.log
 	if c.Measure.Enabled {
 		p.Recorder = s.recorder
 	}
 	s.proxy, err = proxy.New(p)
 	return err
-}
-
-func newJournal(c config.Config, p health.Params, log *slog.Logger) (*journal.Journal, error) {
-	options, err := c.LedgerOptions(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	return journal.New(journal.Config{
-		Ledger: options, Service: c.ServiceName(), Instance: c.InstanceID(), Version: buildInfo().Version,
-		Policy: health.Policy{Version: p.Version, Digest: p.Digest()}, Log: log,
-	})
 }
 
 func (s *sidecar) adminConfig(c config.Config) api.Config {
@@ -121,6 +106,11 @@ func (s *sidecar) adminConfig(c config.Config) api.Config {
 		Listen:       s.traffic.Addr().String(),
 		Admin:        s.adminListener.Addr().String(),
 		Sensor:       "proxy",
+		Own:          s.own,
+		Others:       s.others,
+		Docket:       s.docket,
+		Report:       s.shadowReport,
+		Changes:      s.receiver,
 		AllowedHosts: c.Admin.AllowedHosts,
 		Log:          s.log,
 	}
@@ -147,9 +137,7 @@ func (s *sidecar) unready(why string) { s.notReady.Store(&why) }
 func (s *sidecar) startAdmin() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	for name, run := range map[string]func(context.Context) error{
-		"recorder": s.recorder.Run, "orchestrator": s.brain.Run, "ledger": s.journal.Run,
-	} {
+	for name, run := range s.runs() {
 		s.running.Go(func() {
 			if err := run(ctx); err != nil {
 				s.log.Error("a part stopped; traffic goes on", "part", name, "error", err)
@@ -161,6 +149,21 @@ func (s *sidecar) startAdmin() {
 			s.log.Error("the admin API stopped; traffic goes on", "error", err)
 		}
 	})
+}
+
+// runs are the parts that run beside the traffic, by name.
+func (s *sidecar) runs() map[string]func(context.Context) error {
+	runs := map[string]func(context.Context) error{
+		"recorder": s.recorder.Run, "orchestrator": s.brain.Run, "ledger": s.journal.Run,
+		"checks": s.checks.Run, "history": s.history.Run,
+	}
+	if s.poller != nil {
+		runs["changes"] = s.poller.Run
+	}
+	for i, t := range s.tenants {
+		runs["tenant "+s.others[i].ID] = t.Run
+	}
+	return runs
 }
 
 // startTraffic starts serving the proxied port.
@@ -183,6 +186,9 @@ func (s *sidecar) close() {
 	_ = s.admin.Close()
 	s.closeListeners()
 	s.running.Wait()
+	if err := s.changes.Close(); err != nil {
+		s.log.Warn("the file of changes did not close cleanly", "error", err)
+	}
 }
 
 func (s *sidecar) closeListeners() {

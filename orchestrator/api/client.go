@@ -18,7 +18,7 @@ const (
 	maxStatusSize = 8 << 20
 )
 
-// Client reads the admin API of a running Countersign. It is safe for concurrent use.
+// Client asks the admin API of a running Countersign. It is safe for concurrent use.
 type Client struct {
 	base string
 	http *http.Client
@@ -52,6 +52,15 @@ func NewClient(adminURL string) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
+}
+
+// patient is a client for what may take longer than a status: an order waits
+// for the disk, and a report reads the whole ledger.
+func (c *Client) patient() *http.Client {
+	return &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: c.http.CheckRedirect,
+	}
 }
 
 // Status fetches and decodes GET /status within five seconds, or less if ctx

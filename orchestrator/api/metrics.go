@@ -10,6 +10,7 @@ import (
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/journal"
+	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -43,13 +44,20 @@ var (
 	descLedgerEntries   = desc("ledger_entries", "Entries of the last acknowledged checkpoint. Absent while the ledger is not open.")
 	descLedgerWitnessed = desc("ledger_witnessed_entries", "Entries of the last checkpoint that witnesses cosigned. Absent while there is none.")
 
+	descIncident   = desc("incident_open", "1 while an incident of the own service is open.")
+	descShadow     = desc("shadow_mode", "1 while Countersign only observes the own service.")
+	descTarget     = desc("target_up", "1 for a target that is UP, 0 for one that is DOWN. Absent until that is known.", "target")
+	descUnrecorded = desc("decisions_unrecorded", "1 while decisions cannot be recorded, or nothing is decided.")
+	descGate       = desc("gate_firing", "1 for a gate that fires now: in mode on it counts, in mode shadow it is only watched.", "gate", "mode")
+
 	descBuild = desc("build_info", "Always 1; the labels identify the binary.", "version", "revision", "goversion")
 
 	allDescs = []*prometheus.Desc{
 		descRequests, descStreams, descDuration, descTTFB, descInFlight, descSeen, descUnmeasured, descOverhead,
 		descClientConns, descAccepted, descUpstreamConns, descErrors, descRetries,
 		descScore, descStatus, descP95, descErrorRate, descAnomaly, descDocument,
-		descLedgerUp, descLedgerEntries, descLedgerWitnessed, descBuild,
+		descLedgerUp, descLedgerEntries, descLedgerWitnessed,
+		descIncident, descShadow, descTarget, descUnrecorded, descGate, descBuild,
 	}
 )
 
@@ -70,6 +78,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectTraffic(ch, c.cfg.Recorder.Totals())
 	collectProxy(ch, c.cfg.Stats())
 	collectHealth(ch, c.cfg.Orchestrator.Document())
+	c.collectDecisions(ch)
 	if c.cfg.Journal != nil {
 		collectLedger(ch, c.cfg.Journal.Report())
 	}
@@ -108,11 +117,7 @@ func collectProxy(ch chan<- prometheus.Metric, s ProxyStats) {
 func collectHealth(ch chan<- prometheus.Metric, d health.Document) {
 	ch <- gauge(descScore, d.HealthScore.Score)
 	for _, s := range []health.Status{health.OK, health.Warning, health.Critical} {
-		v := 0.0
-		if s == d.Status {
-			v = 1
-		}
-		ch <- gauge(descStatus, v, string(s))
+		ch <- gauge(descStatus, one(s == d.Status), string(s))
 	}
 	if p95 := d.Metrics.OverallP95MS; p95 != nil {
 		ch <- gauge(descP95, *p95/1000)
@@ -127,17 +132,59 @@ func collectHealth(ch chan<- prometheus.Metric, d health.Document) {
 }
 
 func collectLedger(ch chan<- prometheus.Metric, r journal.Report) {
-	up := 0.0
-	if r.State == journal.Open {
-		up = 1
-	}
-	ch <- gauge(descLedgerUp, up)
+	ch <- gauge(descLedgerUp, one(r.State == journal.Open))
 	if r.Size > 0 {
 		ch <- gauge(descLedgerEntries, float64(r.Size))
 	}
 	if r.WitnessedSize > 0 {
 		ch <- gauge(descLedgerWitnessed, float64(r.WitnessedSize))
 	}
+}
+
+func (c collector) collectDecisions(ch chan<- prometheus.Metric) {
+	collectTargets(ch, c.cfg.Orchestrator.Targets())
+	d := c.cfg.Orchestrator.Document()
+	collectGates(ch, health.On, d.Alerts)
+	collectGates(ch, health.Shadow, d.ShadowAlerts)
+	if c.cfg.Docket == nil {
+		return
+	}
+	v, ok := c.cfg.Docket.View(c.cfg.Own.ID)
+	ch <- gauge(descIncident, one(v.Incident != nil))
+	ch <- gauge(descShadow, one(v.Shadow || !ok))
+	ch <- gauge(descUnrecorded, one(v.Problem != "" || !ok))
+}
+
+func collectTargets(ch chan<- prometheus.Metric, targets map[string]policy.Target) {
+	for name, t := range targets {
+		if t.State != policy.Unknown {
+			ch <- gauge(descTarget, one(t.State == policy.Up), label(name))
+		}
+	}
+}
+
+func collectGates(ch chan<- prometheus.Metric, mode health.Mode, alerts []health.Alert) {
+	firing := map[health.Gate]bool{}
+	for _, a := range alerts {
+		firing[a.TriggeredBy] = true
+	}
+	for _, g := range gates {
+		ch <- gauge(descGate, one(firing[g]), string(g), string(mode))
+	}
+}
+
+// gates are those that can fire.
+var gates = []health.Gate{
+	health.GateAbsolute, health.GateAdaptive, health.GateZScore, health.GateRateOfChange, health.GateMeasurement,
+	health.GateFailures, health.GateBurnRate, health.GateFlapping, health.GateReported, health.GateLedger,
+}
+
+// one is 1 for yes.
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 func counter(d *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"flag"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -180,5 +182,24 @@ func TestRoutesThatNoLabelCanHold(t *testing.T) {
 	}
 	if in[0].Durations.Total() != 1 {
 		t.Error("merging changed the totals it was given")
+	}
+}
+
+func TestTargetsAreMetrics(t *testing.T) {
+	ch := make(chan prometheus.Metric, 8)
+	collectTargets(ch, map[string]policy.Target{
+		"db": {State: policy.Up}, "cache": {State: policy.Down}, "new": {State: policy.Unknown}, "b\xffd": {State: policy.Up},
+	})
+	close(ch)
+	got := map[string]float64{}
+	for m := range ch {
+		var out dto.Metric
+		if err := m.Write(&out); err != nil {
+			t.Fatal(err)
+		}
+		got[out.Label[0].GetValue()] = out.Gauge.GetValue()
+	}
+	if want := map[string]float64{"db": 1, "cache": 0, "b%FFd": 1}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/orchestrator/incident"
 )
 
 func (h *handler) alerts(w http.ResponseWriter, _ *http.Request) {
@@ -61,6 +62,14 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 		r := h.cfg.Journal.Report()
 		s.Ledger = &r
 	}
+	var recorded map[string]incident.TargetRecord
+	if h.cfg.Docket != nil {
+		s.Tenant = h.cfg.Own.ID
+		if v, ok := h.cfg.Docket.View(s.Tenant); ok {
+			s.Decisions, recorded = decisionsOf(v), v.Targets
+		}
+	}
+	s.Targets = targetsOf(h.cfg.Orchestrator.Targets(), recorded)
 	if s.Proxy.Errors == nil {
 		s.Proxy.Errors = map[string]uint64{}
 	}

@@ -1,11 +1,11 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +36,21 @@ type Config struct {
 	StartedAt time.Time
 	// Upstream, Listen, Admin and Sensor are shown as given.
 	Upstream, Listen, Admin, Sensor string
+
+	// Own is the tenant that the sidecar sits beside, Others are those that it
+	// watches from afar. With a Docket or Changes, Own has an ID and a secret.
+	Own    Tenant
+	Others []Tenant
+	// Docket has what was decided; without it there are neither incidents nor
+	// shadow mode to ask for.
+	Docket Docket
+	// Report makes the report of what happened in shadow mode between two
+	// times, from the first entry on when from is zero. Without it there is no
+	// report. Its errors are as the Docket's.
+	Report func(ctx context.Context, tenant string, from, to time.Time) (Report, error)
+	// Changes takes what is pushed of commits, deployments and the like; without
+	// it nothing can be pushed.
+	Changes Changes
 
 	// AllowedHosts are further names that a Host header may have on a
 	// loopback address, without port.
@@ -77,12 +92,14 @@ func New(cfg Config) (*http.Server, error) {
 	}, nil
 }
 
-// handler routes by exact path, and the ledger's resources by prefix.
+// handler answers every request of the admin listener.
 type handler struct {
-	cfg    Config
-	paths  map[string]http.HandlerFunc
-	ledger http.Handler // nil without a ledger
-	names  []string     // what can be asked for, sorted
+	cfg     Config
+	routes  routes
+	doors   *doors
+	foreign *http.CrossOriginProtection
+	// reading lets one caller at a time read the ledger at length.
+	reading chan struct{}
 }
 
 func newHandler(cfg Config) (*handler, error) {
@@ -101,22 +118,26 @@ func newHandler(cfg Config) (*handler, error) {
 		// One unusable metric must not hide all the others.
 		ErrorHandling: promhttp.ContinueOnError,
 	})
-	h := &handler{cfg: cfg}
-	h.paths = map[string]http.HandlerFunc{
-		"/health/alerts": h.alerts,
-		"/status":        h.status,
-		"/healthz":       h.healthz,
-		"/readyz":        h.readyz,
-		"/metrics":       metrics.ServeHTTP,
+	doors, err := newDoors(cfg)
+	if err != nil {
+		return nil, err
 	}
-	for p := range h.paths {
-		h.names = append(h.names, p)
-	}
+	h := &handler{cfg: cfg, doors: doors, foreign: http.NewCrossOriginProtection(), reading: make(chan struct{}, 1)}
+	h.routes.get("/health/alerts", h.alerts)
+	h.routes.get("/status", h.status)
+	h.routes.get("/healthz", h.healthz)
+	h.routes.get("/readyz", h.readyz)
+	h.routes.get("/metrics", metrics.ServeHTTP)
 	if cfg.Journal != nil {
-		h.ledger = http.StripPrefix("/ledger", cfg.Journal)
-		h.names = append(h.names, "/ledger/checkpoint")
+		h.routes.below("/ledger/", "/ledger/checkpoint", h.ofOwn(http.StripPrefix("/ledger", cfg.Journal).ServeHTTP))
 	}
-	slices.Sort(h.names)
+	if cfg.Docket != nil {
+		h.addTenants()
+		h.addIncidents()
+	}
+	if cfg.Changes != nil {
+		h.addChanges()
+	}
 	return h, nil
 }
 
@@ -126,27 +147,31 @@ type problem struct {
 	Paths []string `json:"paths,omitempty"`
 }
 
+func refuse(w http.ResponseWriter, code int, text string) { writeJSON(w, code, problem{Error: text}) }
+
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	if !hostAllowed(r, h.cfg.AllowedHosts) {
-		writeJSON(w, http.StatusMisdirectedRequest, problem{
-			Error: "the Host header " + strconv.Quote(r.Host) + " is not one this admin API answers to; use localhost or an IP address, or allow the name in the configuration",
-		})
+		refuse(w, http.StatusMisdirectedRequest,
+			"the Host header "+strconv.Quote(r.Host)+" is not one this admin API answers to; use localhost or an IP address, or allow the name in the configuration")
 		return
 	}
-	serve, ok := h.paths[r.URL.Path]
-	if !ok && h.ledger != nil && strings.HasPrefix(r.URL.Path, "/ledger/") {
-		serve, ok = h.ledger.ServeHTTP, true
-	}
-	if !ok {
-		writeJSON(w, http.StatusNotFound, problem{Error: "nothing here", Paths: h.names})
+	rt := h.routes.match(r)
+	if rt == nil {
+		writeJSON(w, http.StatusNotFound, problem{Error: "nothing here", Paths: h.routes.names()})
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		writeJSON(w, http.StatusMethodNotAllowed, problem{Error: "only GET and HEAD are answered here"})
+	serve := rt.method(r.Method)
+	if serve == nil {
+		allowed := rt.allowed()
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		refuse(w, http.StatusMethodNotAllowed, "only "+listed(allowed)+" are answered here")
+		return
+	}
+	if h.foreign.Check(r) != nil {
+		refuse(w, http.StatusForbidden, "a page of another site sent this, and such requests are refused: use the command line, or a client that is no browser")
 		return
 	}
 	serve(w, r)
@@ -164,9 +189,13 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	writeBody(w, code, []byte(b.String()))
 }
 
-// writeBody ignores a failed write: the client is gone, and there is nobody to tell.
 func writeBody(w http.ResponseWriter, code int, body []byte) {
-	w.Header().Set("Content-Type", "application/json")
+	writeAs(w, code, "application/json", body)
+}
+
+// writeAs ignores a failed write: the client is gone, and there is nobody to tell.
+func writeAs(w http.ResponseWriter, code int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)
 	_, _ = w.Write(body)

@@ -3,8 +3,11 @@ package api
 import (
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/docket"
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/incident"
 	"github.com/countersign-dev/countersign/orchestrator/journal"
+	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
 // Build identifies the running binary.
@@ -58,10 +61,57 @@ type Status struct {
 	ReadyProblem string `json:"ready_problem,omitempty"`
 	Alive        bool   `json:"alive"`
 	AliveProblem string `json:"alive_problem,omitempty"`
+	// Tenant is the id of the own service's tenant, absent when nothing is decided.
+	Tenant string `json:"tenant_id,omitempty"`
 	// Health is the document of GET /health/alerts.
 	Health health.Document `json:"health"`
+	// Decisions is absent when nothing is decided.
+	Decisions *Decisions `json:"decisions,omitempty"`
+	// Targets are those that are watched, by name.
+	Targets map[string]TargetStatus `json:"targets,omitempty"`
 	// Ledger is absent when none is kept.
 	Ledger  *journal.Report `json:"ledger,omitempty"`
 	Traffic Traffic         `json:"traffic"`
 	Proxy   ProxyStats      `json:"proxy"`
+}
+
+// Decisions is what was decided about the own service and recorded. Whether
+// shadow mode is on, and the open incident, are in the health document too.
+type Decisions struct {
+	// Ready is false until the ledger has been read.
+	Ready       bool      `json:"ready"`
+	ShadowMode  bool      `json:"shadow_mode"`
+	ShadowSince time.Time `json:"shadow_since,omitzero"`
+	// Problem says why nothing is decided or recorded at present.
+	Problem string `json:"problem,omitempty"`
+	// Open is the open incident, absent when there is none.
+	Open *incident.Summary `json:"open_incident,omitempty"`
+}
+
+// TargetStatus is what is known of a target now, and when the ledger last has
+// it that somebody was told, or would have been.
+type TargetStatus struct {
+	State               policy.TargetState `json:"state"`
+	ConsecutiveFailures int                `json:"consecutive_failures"`
+	LastAlertedAt       time.Time          `json:"last_alerted_at,omitzero"`
+	LastStateChangeAt   time.Time          `json:"last_state_change_at,omitzero"`
+	LastCheckedAt       time.Time          `json:"last_checked_at,omitzero"`
+	Flapping            bool               `json:"flapping"`
+	// Reason is why the last check failed.
+	Reason string `json:"reason,omitempty"`
+}
+
+func decisionsOf(v docket.View) *Decisions {
+	return &Decisions{Ready: v.Ready, ShadowMode: v.Shadow, ShadowSince: v.ShadowSince, Problem: v.Problem, Open: v.Open}
+}
+
+func targetsOf(now map[string]policy.Target, recorded map[string]incident.TargetRecord) map[string]TargetStatus {
+	all := make(map[string]TargetStatus, len(now))
+	for name, t := range now {
+		all[name] = TargetStatus{
+			State: t.State, ConsecutiveFailures: t.ConsecutiveFailures, LastAlertedAt: recorded[name].LastAlertedAt,
+			LastStateChangeAt: t.LastStateChangeAt, LastCheckedAt: t.LastCheckedAt, Flapping: t.Flapping, Reason: t.Reason,
+		}
+	}
+	return all
 }

@@ -28,7 +28,7 @@ func describe(p95s []float64) baseline {
 	}
 	var squares float64
 	for _, v := range p95s {
-		squares += (v - b.mean) * (v - b.mean)
+		squares += float64((v - b.mean) * (v - b.mean))
 	}
 	b.stddev = math.Sqrt(squares / n)
 	return b
@@ -51,7 +51,7 @@ func (b baseline) z(v float64, p Params) (float64, bool) {
 // too small to matter to anyone: a tight baseline makes a large z of it.
 func (b baseline) anomalyScore(v, z float64, p Params) float64 {
 	rise := v - b.mean
-	if z <= 0 || rise < p.MinEffectMS || rise < p.MinEffectShare*b.mean {
+	if z <= 0 || rise < p.MinEffectMS || rise < float64(p.MinEffectShare*b.mean) {
 		return 0
 	}
 	return round4(z / p.ZThreshold)
@@ -71,12 +71,12 @@ func (b baseline) compare(v float64, p Params) *BaselineComparison {
 // adaptive learns P95 limits, as Params.AdaptiveSigmas describes; nil when
 // learning is off or there is not enough to learn from.
 func (b baseline) adaptive(p Params) *AdaptiveThresholds {
-	if !p.Adaptive || !b.ready(p) {
+	if p.Gates.Adaptive == Off || !b.ready(p) {
 		return nil
 	}
 	margin := max(p.AdaptiveSigmas*b.stddev, p.MinEffectShare*b.mean, p.MinEffectMS)
 	return &AdaptiveThresholds{
-		P95WarningMS: round4(b.mean + margin), P95CriticalMS: round4(b.mean + 2*margin),
+		P95WarningMS: round4(b.mean + margin), P95CriticalMS: round4(b.mean + float64(2*margin)),
 		BaselineMeanMS: round4(b.mean), BaselineStddevMS: round4(b.stddev), BaselineTicks: b.ticks,
 	}
 }

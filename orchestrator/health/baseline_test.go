@@ -109,8 +109,8 @@ func TestBaselineLearnsOnlyFromHealthyTicks(t *testing.T) {
 		{"window over the limit", ok(100, 2*time.Second), window(), false},
 		{"errors", window().requests("GET /", 10, fast, histogram.ServerError), window(), false},
 		{"errors doubling from nothing in the tick", window(), ok(90, fast).requests("GET /", 10, fast, histogram.ServerError), false},
-		{"too few samples in the tick", window(), ok(4, fast), false},
-		{"just enough samples in the tick", window(), ok(5, fast), true},
+		{"too few samples in the tick", window(), ok(19, fast), false},
+		{"just enough samples in the tick", window(), ok(20, fast), true},
 		{"nothing in the tick", window(), newTraffic(5 * time.Second), false},
 		{"some unmeasured", window().unmeasured(histogram.ClientGone, 10), window(), true},
 	} {
@@ -140,7 +140,7 @@ func TestBaselineForgetsTheOldest(t *testing.T) {
 
 func TestAdaptiveThresholds(t *testing.T) {
 	s := newSeries(t)
-	s.p.Adaptive = true
+	s.p.Gates.Adaptive = On
 	s.train(19, 90*time.Millisecond, 110*time.Millisecond)
 	if d := s.see(ok(100, 110*time.Millisecond)); d.AdaptiveThresholds != nil {
 		t.Fatalf("thresholds learned from 19 ticks: %+v", d.AdaptiveThresholds)
@@ -156,7 +156,7 @@ func TestAdaptiveThresholds(t *testing.T) {
 	if l.Severity != Warning || l.TriggeredBy != GateAdaptive {
 		t.Errorf("latency alert %+v, want a warning by adaptive_threshold", l)
 	}
-	s.p.Adaptive = false
+	s.p.Gates.Adaptive = Off
 	d = s.see(ok(100, 190*time.Millisecond))
 	if _, fired := alertsByType(t, d)[TypeLatency]; fired || d.AdaptiveThresholds != nil {
 		t.Error("learning is off, but a learned threshold fired")
@@ -165,7 +165,7 @@ func TestAdaptiveThresholds(t *testing.T) {
 
 func TestAdaptiveThresholdsNeverLoosenTheAbsoluteOnes(t *testing.T) {
 	s := newSeries(t)
-	s.p.Adaptive = true
+	s.p.Gates.Adaptive = On
 	s.train(20, 800*time.Millisecond, 900*time.Millisecond)
 	d := s.see(ok(100, 1100*time.Millisecond))
 	l := alertsByType(t, d)[TypeLatency]

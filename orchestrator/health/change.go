@@ -12,17 +12,17 @@ const (
 func (j judgement) changes(prev Tick) []Change {
 	out := []Change{}
 	p, now := j.params, j.tick
-	seconds := float64(now.UnixMilli-prev.UnixMilli) / 1000
-	if prev == (Tick{}) || seconds <= 0 || seconds > p.RateMaxAgeSeconds {
+	if p.Gates.RateOfChange == Off || !now.follows(prev, p) {
 		return out
 	}
+	seconds := float64(now.UnixMilli-prev.UnixMilli) / 1000
 	if min(now.Samples, prev.Samples) >= p.MinSamples &&
 		now.P95MS >= p.RateP95*prev.P95MS && now.P95MS-prev.P95MS >= p.RateP95FloorMS {
 		out = append(out, change(metricP95, prev.P95MS, now.P95MS, seconds,
 			fmt.Sprintf("P95 went from %s to %s in %.0f s: %s or more, and a rise of at least %s",
 				millis(prev.P95MS), millis(now.P95MS), seconds, times(p.RateP95), millis(p.RateP95FloorMS))))
 	}
-	was, is := prev.errorRate(), now.errorRate()
+	was, is := prev.ErrorRate(), now.ErrorRate()
 	if min(now.Requests, prev.Requests) >= p.MinTickSamples && is > was &&
 		is >= p.RateErrors*was && is >= p.RateErrorsFloor && now.Errors >= p.MinErrors {
 		out = append(out, change(metricErrors, was, is, seconds,

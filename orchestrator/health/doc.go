@@ -1,7 +1,9 @@
-// Package health judges how an API is doing. Evaluate turns what was measured
-// in a window and in the last tick, together with what earlier ticks left
-// behind, into the document of GET /health/alerts. It is a pure function:
-// no clock, no I/O, no goroutine, so that every verdict can be replayed.
+// Package health judges how an API is doing. Measure takes from the histograms
+// of a window and of the last tick what the gates look at; Judge turns it,
+// together with what earlier ticks left behind, into a Verdict; NewDocument
+// makes of that the document of GET /health/alerts. All three are pure: no
+// clock, no I/O, no goroutine, so that every verdict can be replayed from the
+// Measurement and State that were recorded.
 //
 // # Score
 //
@@ -26,6 +28,10 @@
 //
 // # Gates
 //
+// Each is on, in shadow or off (Params.Gates). A gate in shadow is asked, and
+// its alert is shown apart from those that count; the component it would score
+// is null. The metrics are published in any mode.
+//
 //   - absolute_threshold: the window's P95 and error rate against fixed limits.
 //     P95 needs Params.MinSamples latencies, the rate Params.MinErrors errors. An API that answers nothing at all
 //     with fewer than that waiting raises a warning of its own.
@@ -33,7 +39,9 @@
 //     deviation of the baseline, z = (P95 − mean) / σ. It is undefined, and
 //     null, with fewer than 20 ticks or without any variance. Only slower is
 //     worse: anomaly_score = max(0, z) / threshold, and 0 unless the slowdown is
-//     at least 25 % and 20 ms.
+//     at least 25 % and 20 ms. What counts is the least of the last
+//     Params.ZTicks ticks: the P95 of a few requests is the second slowest of
+//     them, and by chance alone one such tick an hour is far off.
 //   - adaptive_threshold: opt-in. P95 limits learned from the baseline's mean
 //     and deviation, in force where they are stricter than the absolute ones.
 //   - rate_of_change: one tick against the one before: P95 doubled, errors

@@ -1,5 +1,7 @@
 package health
 
+import "time"
+
 // Status is the document's verdict, the one word an operator or a poller acts on.
 type Status string
 
@@ -13,6 +15,9 @@ const (
 	// Critical: an alert of severity critical is firing, or the score is below 40.
 	Critical Status = "critical"
 )
+
+// ReasonNoData is the document's reason when nothing was measured.
+const ReasonNoData = "no_data"
 
 // Document is what GET /health/alerts answers: the health of one service at
 // one moment, over one window. Its JSON is a superset of the document served
@@ -28,10 +33,13 @@ type Document struct {
 	ServiceName string `json:"service_name"`
 	InstanceID  string `json:"instance_id"`
 	// Timestamp is when the document was made, in unix seconds.
-	Timestamp          int64               `json:"timestamp"`
-	HealthScore        Score               `json:"health_score"`
-	Metrics            Metrics             `json:"metrics"`
-	Alerts             []Alert             `json:"alerts"`
+	Timestamp   int64   `json:"timestamp"`
+	HealthScore Score   `json:"health_score"`
+	Metrics     Metrics `json:"metrics"`
+	Alerts      []Alert `json:"alerts"`
+	// ShadowAlerts are of gates that are only watched: they count neither in
+	// the status nor in the score.
+	ShadowAlerts       []Alert             `json:"shadow_alerts"`
 	AdaptiveThresholds *AdaptiveThresholds `json:"adaptive_thresholds"`
 	RateOfChange       []Change            `json:"rate_of_change"`
 	Routes             []Route             `json:"routes"`
@@ -103,18 +111,6 @@ type Metrics struct {
 	InFlightIncluded int `json:"in_flight_included"`
 }
 
-// Gate names the rule that raised an alert.
-type Gate string
-
-// The gates.
-const (
-	GateZScore       Gate = "z_score"
-	GateAbsolute     Gate = "absolute_threshold"
-	GateAdaptive     Gate = "adaptive_threshold"
-	GateRateOfChange Gate = "rate_of_change"
-	GateMeasurement  Gate = "measurement"
-)
-
 // The types of alert. The first two are FastAPI AlertEngine's.
 const (
 	TypeLatency      = "latency_spike"
@@ -123,6 +119,12 @@ const (
 	TypeRateOfChange = "rate_of_change"
 	TypeStalled      = "requests_stalled"
 	TypeUnmeasured   = "unmeasured_traffic"
+
+	TypeTargetDown = "target_down"
+	TypeFlapping   = "flapping"
+	TypeBurnRate   = "burn_rate"
+	TypeReported   = "reported_unhealthy"
+	TypeLedger     = "ledger_unavailable"
 )
 
 // Alert is one thing that asks for attention now. Severity is Warning or Critical.
@@ -188,10 +190,10 @@ type Incident struct {
 	StartedAt int64 `json:"started_at"`
 }
 
-// Policy identifies the parameters that judged.
+// Policy identifies the document that judged.
 type Policy struct {
 	Version string `json:"version"`
-	// Digest is Params.Digest.
+	// Digest is "sha256:" and the hex SHA-256 of the document's canonical form.
 	Digest string `json:"digest"`
 }
 
@@ -202,4 +204,40 @@ type Ledger struct {
 	Size uint64 `json:"size"`
 	// Root is the Merkle tree's root hash in base64, as the checkpoint has it.
 	Root string `json:"root"`
+}
+
+// About is what a Document says besides the verdict.
+type About struct {
+	Service, Instance string
+	Time              time.Time
+	Routes            []Route
+	Policy            Policy
+	// Shadow is true while Countersign only observes.
+	Shadow   bool
+	Incident *Incident
+	Ledger   *Ledger
+	// LedgerProblem is why decisions cannot be recorded, empty when they are.
+	LedgerProblem string
+}
+
+// NewDocument is the verdict as it is published.
+func NewDocument(v Verdict, about About) Document {
+	if about.LedgerProblem != "" {
+		v = v.With([]Alert{{
+			Type: TypeLedger, Severity: Warning, TriggeredBy: GateLedger,
+			Message:          "Decisions are not being recorded: the ledger is unavailable",
+			ReasonForTrigger: about.LedgerProblem,
+		}}, nil)
+	}
+	d := Document{
+		Status: v.Status, Reason: v.Reason,
+		ServiceName: about.Service, InstanceID: about.Instance, Timestamp: about.Time.Unix(),
+		HealthScore: v.HealthScore, Metrics: v.Metrics,
+		Alerts: v.Alerts, ShadowAlerts: v.ShadowAlerts, AdaptiveThresholds: v.AdaptiveThresholds, RateOfChange: v.RateOfChange,
+		Routes: about.Routes, Incident: about.Incident, Policy: about.Policy, ShadowMode: about.Shadow, Ledger: about.Ledger,
+	}
+	if d.Routes == nil {
+		d.Routes = []Route{}
+	}
+	return d
 }

@@ -10,16 +10,19 @@ import (
 	"github.com/countersign-dev/countersign/histogram"
 )
 
-// FuzzEvaluate plays any sequence of ticks, under any parameters that
+// FuzzJudge plays any sequence of ticks, under any parameters that
 // Validate accepts, and checks what must hold of every document.
-func FuzzEvaluate(f *testing.F) {
+func FuzzJudge(f *testing.F) {
 	f.Add([]byte{}, 1000.0, 3000.0, 0.02, 0.05, 3.0, uint8(20), false)
 	f.Add([]byte("0123456789012345678901234567890123456789"), 1000.0, 3000.0, 0.02, 0.05, 3.0, uint8(1), true)
 	f.Add(make([]byte, 400), 1e-9, 1e9, 1e-9, 0.9, 0.1, uint8(1), true)
 	f.Fuzz(func(t *testing.T, ticks []byte, p95Warn, p95Crit, errWarn, errCrit, z float64, minSamples uint8, adaptive bool) {
 		p := DefaultParams()
 		p.P95MS, p.ErrorRate = Limit{p95Warn, p95Crit}, Limit{errWarn, errCrit}
-		p.ZThreshold, p.MinSamples, p.MinTickSamples, p.Adaptive = z, uint64(minSamples), 1, adaptive
+		p.ZThreshold, p.MinSamples, p.MinTickSamples = z, uint64(minSamples), 1
+		if adaptive {
+			p.Gates.Adaptive = On
+		}
 		p.MinBaselineTicks, p.MinEffectMS, p.MinEffectShare = 2, 0, 0
 		if p.Validate() != nil {
 			t.Skip("not parameters")
@@ -28,9 +31,10 @@ func FuzzEvaluate(f *testing.F) {
 		for i := 0; i < 100 && len(ticks) >= 12; i++ {
 			tr := fuzzTraffic(ticks[:12])
 			ticks = ticks[12:]
-			var doc Document
-			s, doc = Evaluate(s, Input{Time: start.Add(time.Duration(i) * 5 * time.Second), Window: tr.Snapshot, Tick: tr.Snapshot}, p)
-			checkDocument(t, doc)
+			at := start.Add(time.Duration(i) * 5 * time.Second)
+			var v Verdict
+			s, v = Judge(s, Measure(at, tr.Snapshot, tr.Snapshot), p)
+			checkDocument(t, NewDocument(v, About{Time: at, Routes: RoutesOf(tr.Snapshot)}))
 		}
 		if len(s.Scores) > p.TrendScores || len(s.BaselineMS) > p.MaxBaselineTicks {
 			t.Fatalf("the state grew to %d scores and %d ticks", len(s.Scores), len(s.BaselineMS))
@@ -89,9 +93,9 @@ func checkDocument(t *testing.T, d Document) {
 	}
 }
 
-// BenchmarkEvaluate is one tick of a service with all its 200 routes in use
+// BenchmarkJudge is one tick of a service with all its 200 routes in use
 // and a full baseline.
-func BenchmarkEvaluate(b *testing.B) {
+func BenchmarkJudge(b *testing.B) {
 	tr := newTraffic(time.Minute)
 	for i := range 200 {
 		for d := time.Millisecond; d < time.Second; d += 7 * time.Millisecond {
@@ -102,8 +106,8 @@ func BenchmarkEvaluate(b *testing.B) {
 	for i := range p.MaxBaselineTicks {
 		s.BaselineMS = append(s.BaselineMS, 100+float64(i%7))
 	}
-	in := Input{Time: start, Window: tr.Snapshot, Tick: tr.Snapshot}
 	for b.Loop() {
-		Evaluate(s, in, p)
+		_, v := Judge(s, Measure(start, tr.Snapshot, tr.Snapshot), p)
+		NewDocument(v, About{Time: start, Routes: RoutesOf(tr.Snapshot)})
 	}
 }

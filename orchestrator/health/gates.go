@@ -2,37 +2,38 @@ package health
 
 import (
 	"fmt"
-
-	"github.com/countersign-dev/countersign/histogram"
+	"slices"
 )
 
 // judgement is what the gates look at. Each gate is a pure function of it.
 type judgement struct {
-	window  *histogram.Snapshot
-	metrics Metrics
-	base    baseline
-	tick    Tick
-	params  Params
+	window WindowFigures
+	tick   Tick
+	base   baseline
+	params Params
+	// learned are the adaptive thresholds, nil while there are none.
 	learned *AdaptiveThresholds
+	// z is the tick's z-score, anomaly the lesser anomaly score of the last
+	// ZTicks ticks; nil when undefined.
+	z, anomaly *float64
 }
 
-// components scores what could be measured.
+// components scores what could be measured and counts.
 func (j judgement) components() Components {
 	var c Components
 	p := j.params
-	if j.latencyCounts() {
-		l, _ := j.p95Limit()
-		c.Latency = ptr(component(*j.metrics.OverallP95MS, l, farLatency*l.Critical))
+	if l, _ := j.p95Limit(On); l.Critical > 0 && j.latencyCounts() {
+		c.Latency = ptr(component(*j.window.P95MS, l, farLatency*l.Critical))
 	}
-	if rate := j.metrics.ErrorRate; rate != nil {
+	if rate := j.window.ErrorRate(); rate != nil && p.Gates.Absolute == On {
 		c.Errors = ptr(100.0)
 		if j.errorsCount() {
 			c.Errors = ptr(component(*rate, p.ErrorRate, min(1, farErrors*p.ErrorRate.Critical)))
 		}
 	}
-	if a := j.metrics.AnomalyScore; a != nil {
+	if j.anomaly != nil && p.Gates.ZScore == On {
 		l := Limit{Warning: anomalyWarning, Critical: anomalyCritical}
-		c.Anomalies = ptr(component(*a, l, farAnomalies*anomalyCritical))
+		c.Anomalies = ptr(component(*j.anomaly, l, farAnomalies*anomalyCritical))
 	}
 	return c
 }
@@ -43,40 +44,56 @@ const (
 	anomalyCritical = 2
 )
 
-func (j judgement) latencyCounts() bool {
-	return j.metrics.SampleSize >= j.params.MinSamples
-}
+func (j judgement) latencyCounts() bool { return j.window.Samples >= j.params.MinSamples }
 
-func (j judgement) errorsCount() bool {
-	return j.window.Overall.Errors() >= j.params.MinErrors
-}
+func (j judgement) errorsCount() bool { return j.window.Errors() >= j.params.MinErrors }
 
-// p95Limit is the limits in force, and whether they were learned: learned ones
-// can only be stricter than the absolute ones.
-func (j judgement) p95Limit() (l Limit, learned Limit) {
-	l = j.params.P95MS
-	if j.learned == nil {
+// p95Limit is the limits of the gates in one of the modes, and which of them
+// were learned: learned ones can only be stricter than the absolute ones. It
+// is zero when no gate is in such a mode.
+func (j judgement) p95Limit(modes ...Mode) (l, learned Limit) {
+	if slices.Contains(modes, j.params.Gates.Absolute) {
+		l = j.params.P95MS
+	}
+	if j.learned == nil || !slices.Contains(modes, j.params.Gates.Adaptive) {
 		return l, Limit{}
 	}
 	learned = Limit{Warning: j.learned.P95WarningMS, Critical: j.learned.P95CriticalMS}
+	if l == (Limit{}) {
+		return learned, learned
+	}
 	return Limit{Warning: min(l.Warning, learned.Warning), Critical: min(l.Critical, learned.Critical)}, learned
 }
 
-// alerts asks every gate, the gravest matters of a service first.
-func (j judgement) alerts(changes []Change) []Alert {
-	out := []Alert{}
-	for _, gate := range []func() *Alert{j.errors, j.latency, j.stalled, j.anomaly, j.unmeasured} {
-		if a := gate(); a != nil {
-			out = append(out, *a)
+// alerts asks every gate, the gravest matters of a service first, and sets
+// apart what only shadowed gates say.
+func (j judgement) alerts(changes []Change) (counted, shadowed []Alert) {
+	counted, shadowed = []Alert{}, []Alert{}
+	add := func(a *Alert) {
+		switch {
+		case a == nil:
+		case j.params.Gates.mode(a.TriggeredBy) == On:
+			counted = append(counted, *a)
+		case j.params.Gates.mode(a.TriggeredBy) == Shadow:
+			shadowed = append(shadowed, *a)
 		}
 	}
+	add(j.errors())
+	on := j.latency(On)
+	add(on)
+	if all := j.latency(On, Shadow); all != nil && (on == nil || all.Severity != on.Severity) {
+		add(all)
+	}
+	add(j.stalled())
+	add(j.anomalous())
+	add(j.unmeasured())
 	for _, c := range changes {
-		out = append(out, Alert{
+		add(&Alert{
 			Type: TypeRateOfChange, Severity: Warning, TriggeredBy: GateRateOfChange,
 			Message: changeMessage(c), ReasonForTrigger: c.ReasonForTrigger,
 		})
 	}
-	return out
+	return counted, shadowed
 }
 
 // severity is empty below the warning threshold; reached is the threshold
@@ -92,7 +109,7 @@ func severity(v float64, l Limit) (s Status, reached float64) {
 }
 
 func (j judgement) errors() *Alert {
-	rate := j.metrics.ErrorRate
+	rate := j.window.ErrorRate()
 	if rate == nil || !j.errorsCount() {
 		return nil
 	}
@@ -100,21 +117,22 @@ func (j judgement) errors() *Alert {
 	if s == "" {
 		return nil
 	}
-	overall := j.window.Overall
+	w := j.window
 	return &Alert{
 		Type: TypeErrors, Severity: s, TriggeredBy: GateAbsolute,
-		Message: fmt.Sprintf("%s of requests fail: %d of %d in the last %s", percent(*rate), overall.Errors(), overall.Requests(), j.span()),
+		Message: fmt.Sprintf("%s of requests fail: %d of %d in the last %s", percent(*rate), w.Errors(), w.Requests, j.span()),
 		ReasonForTrigger: fmt.Sprintf("error rate %s is at or above the %s threshold of %s (%d from the upstream, %d from the gateway)",
-			percent(*rate), s, percent(reached), overall.Outcomes[histogram.ServerError], overall.Outcomes[histogram.GatewayError]),
+			percent(*rate), s, percent(reached), w.ServerErrors, w.GatewayErrors),
 	}
 }
 
-func (j judgement) latency() *Alert {
-	if !j.latencyCounts() {
+// latency judges by the strictest limits of the gates in one of the modes.
+func (j judgement) latency(modes ...Mode) *Alert {
+	limit, learned := j.p95Limit(modes...)
+	if !j.latencyCounts() || limit == (Limit{}) {
 		return nil
 	}
-	p95 := *j.metrics.OverallP95MS
-	limit, learned := j.p95Limit()
+	p95 := *j.window.P95MS
 	s, reached := severity(p95, limit)
 	if s == "" {
 		return nil
@@ -123,7 +141,7 @@ func (j judgement) latency() *Alert {
 		Type: TypeLatency, Severity: s, TriggeredBy: GateAbsolute,
 		Message: fmt.Sprintf("P95 latency is %s over the last %s", millis(p95), j.span()),
 		ReasonForTrigger: fmt.Sprintf("P95 %s is at or above the %s threshold of %s (%d samples, %d of them still in flight)",
-			millis(p95), s, millis(reached), j.metrics.SampleSize, j.metrics.InFlightIncluded),
+			millis(p95), s, millis(reached), j.window.Samples, j.window.InFlightIncluded),
 		BaselineComparison: j.base.compare(p95, j.params),
 	}
 	if reached == learned.Warning || reached == learned.Critical {
@@ -136,37 +154,40 @@ func (j judgement) latency() *Alert {
 // stalled speaks up for an API with too little traffic for the latency gate
 // that has stopped answering altogether: what waits is few, but it is all there is.
 func (j judgement) stalled() *Alert {
-	m := j.metrics
-	waiting := m.InFlightIncluded > 0 && m.MaxMS != nil && *m.MaxMS >= j.params.P95MS.Warning
-	if !waiting || j.latencyCounts() || j.window.Overall.Requests() > 0 {
+	w := j.window
+	waiting := w.InFlightIncluded > 0 && w.MaxMS != nil && *w.MaxMS >= j.params.P95MS.Warning
+	if !waiting || j.latencyCounts() || w.Requests > 0 {
 		return nil
 	}
 	return &Alert{
 		Type: TypeStalled, Severity: Warning, TriggeredBy: GateAbsolute,
-		Message: fmt.Sprintf("Nothing was answered in the last %s while %s waiting", j.span(), count(m.InFlight, "request is", "requests are")),
+		Message: fmt.Sprintf("Nothing was answered in the last %s while %s waiting", j.span(), count(w.InFlight, "request is", "requests are")),
 		ReasonForTrigger: fmt.Sprintf("the longest has waited %s, at or above the warning threshold of %s",
-			millis(*m.MaxMS), millis(j.params.P95MS.Warning)),
+			millis(*w.MaxMS), millis(j.params.P95MS.Warning)),
 	}
 }
 
-func (j judgement) anomaly() *Alert {
-	score := j.metrics.AnomalyScore
-	if score == nil {
+func (j judgement) anomalous() *Alert {
+	if j.anomaly == nil || j.z == nil {
 		return nil
 	}
-	s, _ := severity(*score, Limit{Warning: anomalyWarning, Critical: anomalyCritical})
+	s, _ := severity(*j.anomaly, Limit{Warning: anomalyWarning, Critical: anomalyCritical})
 	if s == "" {
 		return nil
 	}
-	p95 := j.tick.P95MS
+	p, p95 := j.params, j.tick.P95MS
+	inARow := ""
+	if p.ZTicks > 1 {
+		inARow = fmt.Sprintf(" in each of %d ticks in a row", p.ZTicks)
+	}
 	return &Alert{
 		Type: TypeAnomaly, Severity: s, TriggeredBy: GateZScore,
 		Message: fmt.Sprintf("P95 latency of the last tick is %s, usually it is %s", millis(p95), millis(j.base.mean)),
-		ReasonForTrigger: fmt.Sprintf("%.1f standard deviations above the mean of %d healthy ticks (mean %s, σ %s); %g warn, %g are critical",
-			*j.metrics.ZScore, j.base.ticks, millis(j.base.mean), millis(j.base.stddev),
-			anomalyWarning*j.params.ZThreshold, anomalyCritical*j.params.ZThreshold),
-		BaselineComparison: j.base.compare(p95, j.params),
+		ReasonForTrigger: fmt.Sprintf("%.1f standard deviations above the mean of %d healthy ticks (mean %s, σ %s); %g warn, %g are critical%s",
+			*j.z, j.base.ticks, millis(j.base.mean), millis(j.base.stddev),
+			anomalyWarning*p.ZThreshold, anomalyCritical*p.ZThreshold, inARow),
+		BaselineComparison: j.base.compare(p95, p),
 	}
 }
 
-func (j judgement) span() string { return fmt.Sprintf("%.0f s", j.window.Span.Seconds()) }
+func (j judgement) span() string { return fmt.Sprintf("%.0f s", j.window.SpanSeconds) }

@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestDocumentJSON(t *testing.T) {
 	incident := func(t *testing.T) Document {
 		s := newSeries(t)
-		s.p.Adaptive = true
+		s.p.Gates.Adaptive = On
 		s.train(20, 90*msec, 110*msec)
 		busy := newTraffic(time.Minute).
 			requests("GET /users/{id}", 900, 1250*msec, histogram.Success).

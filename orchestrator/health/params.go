@@ -1,13 +1,6 @@
 package health
 
-import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Limit is a pair of thresholds: a value at or above Warning warns, at or
 // above Critical is critical.
@@ -19,8 +12,8 @@ type Limit struct {
 // Params are the thresholds an evaluation judges by. DefaultParams are the
 // ones to start from; Validate says whether changed ones make sense.
 type Params struct {
-	// Version names this set of parameters.
-	Version string `json:"version"`
+	// Gates says which gates count.
+	Gates Gates `json:"gates"`
 
 	// P95MS limits the window's P95 in milliseconds, ErrorRate the share of
 	// its finished requests that failed.
@@ -36,11 +29,16 @@ type Params struct {
 	// nor cost score.
 	MinErrors uint64 `json:"min_errors"`
 	// MinTickSamples is how many latencies one tick needs to be compared with
-	// the baseline or to enter it.
+	// the baseline or to enter it, and how many requests for its error rate to
+	// be compared. The P95 of fewer than 20 is just the slowest.
 	MinTickSamples uint64 `json:"min_tick_samples"`
 
 	// ZThreshold is the z-score that gives an anomaly score of 1.
 	ZThreshold float64 `json:"z_threshold"`
+	// ZTicks is how many ticks in a row must be anomalies for one to count, by
+	// the least of their scores; 1 counts the first. By two in a row a service
+	// with a heavy tail and few requests is called slow about once a day.
+	ZTicks int `json:"z_ticks"`
 	// MinBaselineTicks is how many ticks the baseline needs before there is a
 	// z-score; MaxBaselineTicks how many it remembers.
 	MinBaselineTicks int `json:"min_baseline_ticks"`
@@ -50,10 +48,8 @@ type Params struct {
 	MinEffectShare float64 `json:"min_effect_share"`
 	MinEffectMS    float64 `json:"min_effect_ms"`
 
-	// Adaptive learns P95 limits from the baseline and uses them where they
-	// are stricter than P95MS. See AdaptiveSigmas.
-	Adaptive bool `json:"adaptive"`
-	// AdaptiveSigmas sets the learned limits: with
+	// AdaptiveSigmas sets the limits that the adaptive gate learns from the
+	// baseline and uses where they are stricter than P95MS: with
 	// margin = max(AdaptiveSigmas·σ, MinEffectShare·mean, MinEffectMS),
 	// warning is mean + margin and critical mean + 2·margin.
 	AdaptiveSigmas float64 `json:"adaptive_sigmas"`
@@ -84,13 +80,14 @@ type Params struct {
 // DefaultParams are the thresholds of a new installation, at a tick of five seconds.
 func DefaultParams() Params {
 	return Params{
-		Version:           "default",
+		Gates:             Gates{Absolute: On, Adaptive: Off, ZScore: On, RateOfChange: On, Measurement: On},
 		P95MS:             Limit{Warning: 1000, Critical: 3000},
 		ErrorRate:         Limit{Warning: 0.02, Critical: 0.05},
 		MinSamples:        20,
 		MinErrors:         3,
-		MinTickSamples:    5,
+		MinTickSamples:    20,
 		ZThreshold:        3,
+		ZTicks:            3,
 		MinBaselineTicks:  20,
 		MaxBaselineTicks:  720,
 		MinEffectShare:    0.25,
@@ -107,72 +104,79 @@ func DefaultParams() Params {
 	}
 }
 
-// Validate says, in a sentence, what makes p impossible to judge by.
+// Fault is what makes one parameter impossible to judge by.
+type Fault struct {
+	// Key is the parameter's JSON name, with dots between a group and its
+	// members; a group when its members do not go together.
+	Key string
+	// Text completes the sentence "KEY …".
+	Text string
+}
+
+func (f Fault) Error() string { return f.Key + " " + f.Text }
+
+// Validate is the first of the Faults, nil when there are none.
 func (p Params) Validate() error {
-	for _, l := range []struct {
-		name string
-		l    Limit
-	}{{"p95_ms", p.P95MS}, {"error_rate", p.ErrorRate}} {
-		if !(l.l.Warning > 0 && l.l.Warning < l.l.Critical && l.l.Critical <= maxParam) {
-			return fmt.Errorf("%s: the warning threshold (%v) must lie above zero and below the critical one (%v)", l.name, l.l.Warning, l.l.Critical)
-		}
-	}
-	if p.ErrorRate.Critical >= 1 {
-		return fmt.Errorf("error_rate: the critical threshold (%v) must be below 1", p.ErrorRate.Critical)
-	}
-	for _, v := range []struct {
-		name   string
-		v, min float64
-	}{
-		{"z_threshold", p.ZThreshold, 0.1}, {"min_effect_share", p.MinEffectShare, 0}, {"min_effect_ms", p.MinEffectMS, 0},
-		{"adaptive_sigmas", p.AdaptiveSigmas, 0}, {"rate_p95", p.RateP95, 1}, {"rate_p95_floor_ms", p.RateP95FloorMS, 0},
-		{"rate_errors", p.RateErrors, 1}, {"rate_errors_floor", p.RateErrorsFloor, 0}, {"rate_max_age_seconds", p.RateMaxAgeSeconds, 0},
-		{"unmeasured_share", p.UnmeasuredShare, 0}, {"trend_slope", p.TrendSlope, 0},
-	} {
-		if !(v.v >= v.min && v.v <= maxParam) {
-			return fmt.Errorf("%s is %v: it must lie between %v and %v", v.name, v.v, v.min, float64(maxParam))
-		}
-	}
-	if p.MinSamples < 1 || p.MinErrors < 1 || p.MinTickSamples < 1 {
-		return errors.New("min_samples, min_errors and min_tick_samples must be at least 1")
-	}
-	if p.MinBaselineTicks < 2 || p.MaxBaselineTicks < p.MinBaselineTicks || p.MaxBaselineTicks > 100_000 {
-		return fmt.Errorf("min_baseline_ticks (%d) must be at least 2, and max_baseline_ticks (%d) between that and 100000", p.MinBaselineTicks, p.MaxBaselineTicks)
-	}
-	if p.TrendScores < 2 || p.TrendScores > 1000 {
-		return fmt.Errorf("trend_scores is %d: it must lie between 2 and 1000", p.TrendScores)
+	if faults := p.Faults(); len(faults) > 0 {
+		return faults[0]
 	}
 	return nil
 }
 
+// Faults is everything that makes p impossible to judge by.
+func (p Params) Faults() []Fault {
+	var faults []Fault
+	add := func(key, text string, args ...any) {
+		faults = append(faults, Fault{Key: key, Text: fmt.Sprintf(text, args...)})
+	}
+	for _, gate := range []Gate{GateAbsolute, GateAdaptive, GateZScore, GateRateOfChange, GateMeasurement} {
+		if m := p.Gates.mode(gate); !m.Valid() {
+			add("gates."+string(gate), "must be on, shadow or off, not %q", m)
+		}
+	}
+	for _, g := range []struct {
+		name  string
+		l     Limit
+		below float64
+	}{{"p95_ms", p.P95MS, maxParam}, {"error_rate", p.ErrorRate, 1}} {
+		switch l := g.l; {
+		case !(l.Warning > 0):
+			add(g.name+".warning", "must be above 0, not %v", l.Warning)
+		case !(l.Critical < g.below):
+			add(g.name+".critical", "must be below %v, not %v", g.below, l.Critical)
+		case !(l.Warning < l.Critical):
+			add(g.name, "needs a warning threshold (%v) below the critical one (%v)", l.Warning, l.Critical)
+		}
+	}
+	for _, v := range []struct {
+		name         string
+		v, low, high float64
+	}{
+		{"min_samples", float64(p.MinSamples), 1, maxParam},
+		{"min_errors", float64(p.MinErrors), 1, maxParam},
+		{"min_tick_samples", float64(p.MinTickSamples), 1, maxParam},
+		{"z_threshold", p.ZThreshold, 0.1, maxParam},
+		{"z_ticks", float64(p.ZTicks), 1, 100},
+		{"min_baseline_ticks", float64(p.MinBaselineTicks), 2, 100_000},
+		{"max_baseline_ticks", float64(p.MaxBaselineTicks), float64(p.MinBaselineTicks), 100_000},
+		{"min_effect_share", p.MinEffectShare, 0, maxParam},
+		{"min_effect_ms", p.MinEffectMS, 0, maxParam},
+		{"adaptive_sigmas", p.AdaptiveSigmas, 0, maxParam},
+		{"rate_p95", p.RateP95, 1, maxParam},
+		{"rate_p95_floor_ms", p.RateP95FloorMS, 0, maxParam},
+		{"rate_errors", p.RateErrors, 1, maxParam},
+		{"rate_errors_floor", p.RateErrorsFloor, 0, 1},
+		{"rate_max_age_seconds", p.RateMaxAgeSeconds, 1, 24 * 60 * 60},
+		{"unmeasured_share", p.UnmeasuredShare, 0, 1},
+		{"trend_scores", float64(p.TrendScores), 2, 1000},
+		{"trend_slope", p.TrendSlope, 0, 100},
+	} {
+		if !(v.v >= v.low && v.v <= v.high) {
+			add(v.name, "must lie between %v and %v, not be %v", v.low, v.high, v.v)
+		}
+	}
+	return faults
+}
+
 // maxParam bounds every threshold so that no product of two overflows.
 const maxParam = 1e9
-
-// Digest is "sha256:" and the hex SHA-256 of the parameters' canonical JSON:
-// keys sorted, no space, numbers as ECMAScript prints them (RFC 8785 for this
-// set of types). Two sets have the same digest exactly when they judge alike
-// under the same version name.
-func (p Params) Digest() string {
-	sum := sha256.Sum256(p.canonical())
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// canonical panics on parameters that Validate refuses: NaN and infinities
-// have no JSON.
-func (p Params) canonical() []byte {
-	ordered, err := json.Marshal(p)
-	var tree map[string]any // encodes with sorted keys
-	if err == nil {
-		err = json.Unmarshal(ordered, &tree)
-	}
-	var out bytes.Buffer
-	if err == nil {
-		enc := json.NewEncoder(&out)
-		enc.SetEscapeHTML(false)
-		err = enc.Encode(tree)
-	}
-	if err != nil {
-		panic(fmt.Sprintf("health: parameters have no canonical form: %v", err))
-	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-}

@@ -35,11 +35,13 @@ func component(v float64, l Limit, far float64) float64 {
 	return 0
 }
 
-// scoreOf is min(weighted sum, 39 + 0.61 · worst component).
+// scoreOf is min(weighted sum, 39 + 0.61 · worst component). Here and wherever
+// a product is added, the conversion keeps a compiler from fusing the two: a
+// verdict must come out the same on every machine.
 func scoreOf(c Components) float64 {
 	latency, errors, anomalies := or100(c.Latency), or100(c.Errors), or100(c.Anomalies)
-	weighted := weightLatency*latency + weightErrors*errors + weightAnomalies*anomalies
-	return round2(min(weighted, capBase+capSlope*min(latency, errors, anomalies)))
+	weighted := float64(weightLatency*latency) + float64(weightErrors*errors) + float64(weightAnomalies*anomalies)
+	return round2(min(weighted, capBase+float64(capSlope*min(latency, errors, anomalies))))
 }
 
 func or100(v *float64) float64 {
@@ -59,8 +61,8 @@ func scoreStatus(score float64) ScoreStatus {
 	return ScoreHealthy
 }
 
-// verdict is the worse of what the score and the gravest alert say.
-func verdict(score float64, alerts []Alert) Status {
+// statusOf is the worse of what the score and the gravest alert say.
+func statusOf(score float64, alerts []Alert) Status {
 	s := OK
 	if len(alerts) > 0 || score < healthyFrom {
 		s = Warning

@@ -74,7 +74,7 @@ func TestScoreIsCappedByItsWorstComponent(t *testing.T) {
 	}
 }
 
-func TestVerdictIsTheWorseView(t *testing.T) {
+func TestStatusIsTheWorseView(t *testing.T) {
 	warning, critical := Alert{Severity: Warning}, Alert{Severity: Critical}
 	for _, c := range []struct {
 		score  float64
@@ -91,8 +91,8 @@ func TestVerdictIsTheWorseView(t *testing.T) {
 		{100, []Alert{critical, warning}, Critical},
 		{30, []Alert{warning}, Critical},
 	} {
-		if got := verdict(c.score, c.alerts); got != c.want {
-			t.Errorf("verdict(%v, %v) = %s, want %s", c.score, c.alerts, got, c.want)
+		if got := statusOf(c.score, c.alerts); got != c.want {
+			t.Errorf("statusOf(%v, %v) = %s, want %s", c.score, c.alerts, got, c.want)
 		}
 	}
 }

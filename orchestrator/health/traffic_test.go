@@ -64,7 +64,7 @@ func ok(n int, d time.Duration) traffic {
 	return newTraffic(time.Minute).requests("GET /", n, d, histogram.Success)
 }
 
-// series evaluates ticks one after another, five seconds apart.
+// series judges ticks one after another, five seconds apart.
 type series struct {
 	t     *testing.T
 	p     Params
@@ -73,10 +73,12 @@ type series struct {
 }
 
 func newSeries(t *testing.T) *series {
-	return &series{t: t, p: DefaultParams(), at: start}
+	p := DefaultParams()
+	p.ZTicks = 1 // a tick speaks for itself; TestAnomaliesInARow has the default
+	return &series{t: t, p: p, at: start}
 }
 
-// see evaluates one tick in which the window holds the same as the tick.
+// see judges one tick in which the window holds the same as the tick.
 func (s *series) see(tr traffic) Document { return s.seeBoth(tr, tr) }
 
 func (s *series) seeBoth(window, tick traffic) Document {
@@ -84,8 +86,12 @@ func (s *series) seeBoth(window, tick traffic) Document {
 	if err := s.p.Validate(); err != nil {
 		s.t.Fatal(err)
 	}
-	var doc Document
-	s.state, doc = Evaluate(s.state, Input{Time: s.at, Window: window.Snapshot, Tick: tick.Snapshot, Service: "shop", Instance: "shop-1"}, s.p)
+	var v Verdict
+	s.state, v = Judge(s.state, Measure(s.at, window.Snapshot, tick.Snapshot), s.p)
+	doc := NewDocument(v, About{
+		Service: "shop", Instance: "shop-1", Time: s.at, Routes: RoutesOf(window.Snapshot),
+		Policy: Policy{Version: "default", Digest: "sha256:00"}, Shadow: true,
+	})
 	s.at = s.at.Add(5 * time.Second)
 	return doc
 }

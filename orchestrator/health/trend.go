@@ -30,7 +30,7 @@ func slope(y []float64) float64 {
 	}
 	var sum float64
 	for i, v := range y {
-		sum += (float64(i) - (n-1)/2) * v
+		sum += float64((float64(i) - (n-1)/2) * v)
 	}
-	return sum * 12 / (n * (n*n - 1))
+	return sum * 12 / (n * (float64(n*n) - 1))
 }

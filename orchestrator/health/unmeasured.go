@@ -2,9 +2,9 @@ package health
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
-
-	"github.com/countersign-dev/countersign/histogram"
 )
 
 // unmeasured doubts the measurement when too many requests were seen and not
@@ -13,10 +13,10 @@ import (
 func (j judgement) unmeasured() *Alert {
 	var n uint64
 	var reasons []string
-	for r, c := range j.window.Unmeasured {
-		if c > 0 {
+	for _, r := range slices.Sorted(maps.Keys(j.window.Unmeasured)) {
+		if c := j.window.Unmeasured[r]; c > 0 {
 			n += c
-			reasons = append(reasons, fmt.Sprintf("%s %d", histogram.Reason(r), c))
+			reasons = append(reasons, fmt.Sprintf("%s %d", r, c))
 		}
 	}
 	seen := max(j.window.Seen, n)

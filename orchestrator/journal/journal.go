@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/orchestrator/docket"
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/incident"
 )
 
 // farewell is the time the last entry has to become durable at the end.
@@ -21,10 +24,13 @@ const farewell = 2 * time.Second
 // Config says which ledger is kept and who keeps it.
 type Config struct {
 	Ledger ledger.Options
-	// Service and Instance name the API and this sidecar, Version the binary.
-	Service, Instance, Version string
-	// Policy judges; it is named in every entry.
+	// Tenant, Service and Instance name the watched service's tenant, the API and
+	// this sidecar, Version the binary.
+	Tenant, Service, Instance, Version string
+	// Policy decides; it is named in every entry.
 	Policy health.Policy
+	// Docket records decisions while the ledger is open; nil when there are none.
+	Docket *docket.Docket
 	// Log receives what an operator should know; slog.Default when nil.
 	Log *slog.Logger
 	// Now is the clock; time.Now when nil.
@@ -105,6 +111,11 @@ func (j *Journal) Run(ctx context.Context) error {
 	}
 	j.set(Open, log)
 	j.record(ctx, log, "sidecar.started")
+	if j.cfg.Docket != nil {
+		if err := j.cfg.Docket.Run(ctx, log); err != nil {
+			j.cfg.Log.Error("decisions are no longer recorded, and nothing that depends on them happens; traffic goes on", "error", err)
+		}
+	}
 	<-ctx.Done()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
@@ -133,6 +144,7 @@ type entry struct {
 	V             int       `json:"v"`
 	Kind          string    `json:"kind"`
 	Time          time.Time `json:"time"`
+	TenantID      string    `json:"tenant_id"`
 	Service       string    `json:"service"`
 	Instance      string    `json:"instance"`
 	Actor         string    `json:"actor"`
@@ -149,7 +161,7 @@ type metadata struct {
 // the operator to know; nothing depends on it.
 func (j *Journal) record(ctx context.Context, log *ledger.Log, kind string) {
 	leaf, err := json.Marshal(entry{
-		V: 1, Kind: kind, Time: j.cfg.Now().UTC(), Service: j.cfg.Service, Instance: j.cfg.Instance, Actor: "system",
+		V: 1, Kind: kind, Time: j.time(log), TenantID: j.cfg.Tenant, Service: j.cfg.Service, Instance: j.cfg.Instance, Actor: "system",
 		PolicyVersion: j.cfg.Policy.Version, PolicyDigest: j.cfg.Policy.Digest, Metadata: metadata{Version: j.cfg.Version},
 	})
 	if err == nil {
@@ -158,6 +170,18 @@ func (j *Journal) record(ctx context.Context, log *ledger.Log, kind string) {
 	if err != nil {
 		j.cfg.Log.Error("cannot record a step in the ledger; traffic goes on", "kind", kind, "error", err)
 	}
+}
+
+// time is now, or the time of the last entry where the clock has gone back
+// behind it: what comes later in the ledger is never earlier.
+func (j *Journal) time(log *ledger.Log) time.Time {
+	now := j.cfg.Now().UTC()
+	leaf, err := log.Entry(log.Checkpoint().Size - 1)
+	var last struct{ Time time.Time }
+	if err == nil && json.Unmarshal(leaf, &last) == nil && last.Time.After(now) {
+		return last.Time
+	}
+	return now
 }
 
 // opened is the ledger while it is open, else nil and why it is not.
@@ -190,14 +214,47 @@ func (j *Journal) Report() Report {
 	return r
 }
 
-// Head is what the health document says of the ledger, nil while it is not
-// open. It does not wait.
-func (j *Journal) Head() *health.Ledger {
+// Head is what the health document says of the ledger: nil while it is not
+// open, with the problem when it has failed. It does not wait.
+func (j *Journal) Head() (*health.Ledger, string) {
 	r := j.Report()
 	if r.State != Open {
-		return nil
+		return nil, r.Problem
 	}
-	return &health.Ledger{Size: r.Size, Root: r.Root}
+	return &health.Ledger{Size: r.Size, Root: r.Root}, ""
+}
+
+// Entries reads the steps of incidents, targets and shadow periods, all of them
+// in order, as of the checkpoint that it returns. It fails while the ledger is
+// not open; that of a single entry, or the end of ctx, ends the sequence.
+func (j *Journal) Entries(ctx context.Context) (ledger.Checkpoint, iter.Seq2[incident.Indexed, error], error) {
+	log, state, err := j.opened()
+	switch {
+	case log == nil && err != nil:
+		return ledger.Checkpoint{}, nil, err
+	case log == nil:
+		return ledger.Checkpoint{}, nil, fmt.Errorf("%w: the ledger is %s", docket.ErrNotReady, state)
+	}
+	head := log.Checkpoint()
+	return head, func(yield func(incident.Indexed, error) bool) {
+		for record, err := range log.Entries(0, head.Size) {
+			if err == nil {
+				err = ctx.Err()
+			}
+			var e incident.Entry
+			ours := false
+			if err == nil {
+				e, ours, err = incident.ParseEntry(record.Leaf)
+			}
+			if err != nil {
+				yield(incident.Indexed{}, fmt.Errorf("entry %d: %w", record.Index, err))
+				return
+			}
+			if ours && !yield(incident.Indexed{Index: record.Index, Entry: e}, nil) {
+				return
+			}
+		}
+	}, nil
 }
 
 // ServeHTTP answers the tlog-tiles read API while the ledger is open, and 503

@@ -78,8 +78,8 @@ func TestRecordsItsOwnLife(t *testing.T) {
 	if report.State != Open || report.Origin != "countersign/payments" || !strings.HasPrefix(report.Key, "countersign/payments+") {
 		t.Errorf("report is %+v", report)
 	}
-	if head := j.Head(); head == nil || head.Size != 2 || head.Root != report.Root {
-		t.Errorf("head is %+v", head)
+	if head, problem := j.Head(); head == nil || head.Size != 2 || head.Root != report.Root || problem != "" {
+		t.Errorf("head is %+v, %q", head, problem)
 	}
 	if w := ask(j, "/checkpoint"); w.Code != http.StatusOK || !strings.HasPrefix(w.Body.String(), "countersign/payments\n2\n") {
 		t.Errorf("checkpoint is %d %q", w.Code, w.Body)
@@ -115,6 +115,37 @@ func TestRecordsItsOwnLife(t *testing.T) {
 	}
 }
 
+// A clock that has gone back does not make the ledger's times go back.
+func TestAClockThatGoesBack(t *testing.T) {
+	cfg := settings(filepath.Join(t.TempDir(), "data"))
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	cfg.Now = func() time.Time { return now }
+	j := start(t, cfg)
+	j.awaitSize(t, 2)
+	if err := j.stop(); err != nil {
+		t.Fatal(err)
+	}
+	late := now
+	now = now.Add(-time.Hour)
+	j = start(t, cfg)
+	j.awaitSize(t, 4)
+	if err := j.stop(); err != nil {
+		t.Fatal(err)
+	}
+	now = late.Add(time.Hour)
+	log, err := ledger.Open(t.Context(), cfg.Ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	for r, err := range log.Entries(3, 5) {
+		var e entry
+		if err != nil || json.Unmarshal(r.Leaf, &e) != nil || !e.Time.Equal(late) {
+			t.Errorf("entry %d is %s, %v", r.Index, r.Leaf, err)
+		}
+	}
+}
+
 // A ledger that does not hold what was acknowledged is not kept; it says so
 // and stops nothing else.
 func TestLedgerThatCannotBeOpened(t *testing.T) {
@@ -135,8 +166,8 @@ func TestLedgerThatCannotBeOpened(t *testing.T) {
 	if r := j.Report(); r.State != Failed || !strings.Contains(r.Problem, "anchor") {
 		t.Errorf("report is %+v", r)
 	}
-	if j.Head() != nil {
-		t.Error("a failed ledger has a head")
+	if head, problem := j.Head(); head != nil || !strings.Contains(problem, "anchor") {
+		t.Errorf("the head of a failed ledger is %+v, %q", head, problem)
 	}
 	if w := ask(j, "/checkpoint"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "anchor") {
 		t.Errorf("checkpoint is %d %q", w.Code, w.Body)
@@ -148,8 +179,9 @@ func TestBeforeItIsOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := j.Report(); r.State != Checking || j.Head() != nil {
-		t.Errorf("report is %+v", r)
+	head, problem := j.Head()
+	if r := j.Report(); r.State != Checking || head != nil || problem != "" {
+		t.Errorf("report is %+v, head %v, %q", r, head, problem)
 	}
 	if w := ask(j, "/checkpoint"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "checking") {
 		t.Errorf("checkpoint is %d %q", w.Code, w.Body)

@@ -2,6 +2,7 @@ package health
 
 import (
 	"encoding/json"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -169,7 +170,7 @@ func TestSilenceResetsTheTrend(t *testing.T) {
 	}
 }
 
-func TestEvaluateIsPure(t *testing.T) {
+func TestJudgeIsPure(t *testing.T) {
 	s := newSeries(t)
 	s.p.MaxBaselineTicks = 25
 	s.train(30, 90*msec, 110*msec)
@@ -186,17 +187,152 @@ func TestEvaluateIsPure(t *testing.T) {
 		t.Errorf("the state does not survive JSON: %+v, want %+v", decoded, s.state)
 	}
 	slow := ok(100, 900*msec)
-	in := Input{Time: s.at, Window: slow.Snapshot, Tick: slow.Snapshot}
-	fine := in
-	fine.Tick = ok(100, 100*msec).Snapshot
-	fine.Window = fine.Tick
-	state1, doc1 := Evaluate(s.state, in, s.p)
-	Evaluate(s.state, fine, s.p) // learns, into memory of its own
-	state2, doc2 := Evaluate(decoded, in, s.p)
-	if !reflect.DeepEqual(state1, state2) || !reflect.DeepEqual(doc1, doc2) {
-		t.Error("the same state and input gave two different answers")
+	m := Measure(s.at, slow.Snapshot, slow.Snapshot)
+	fine := ok(100, 100*msec)
+	state1, verdict1 := Judge(s.state, m, s.p)
+	Judge(s.state, Measure(s.at, fine.Snapshot, fine.Snapshot), s.p) // learns, into memory of its own
+	var recorded Measurement
+	if encoded, err := json.Marshal(m); err != nil || json.Unmarshal(encoded, &recorded) != nil || !reflect.DeepEqual(recorded, m) {
+		t.Errorf("the measurement does not survive JSON: %+v, want %+v (%v)", recorded, m, err)
+	}
+	state2, verdict2 := Judge(decoded, recorded, s.p)
+	if !reflect.DeepEqual(state1, state2) || !reflect.DeepEqual(verdict1, verdict2) {
+		t.Error("the same state and measurement gave two different answers")
 	}
 	if after, _ := json.Marshal(s.state); string(after) != string(encoded) {
-		t.Error("Evaluate changed the state it was given")
+		t.Error("Judge changed the state it was given")
+	}
+}
+
+func TestAnomaliesInARow(t *testing.T) {
+	slow, normal := ok(100, 900*msec), ok(100, 100*msec)
+	for _, c := range []struct {
+		name  string
+		ticks []traffic
+		fires int // the first that fires, from 1; 0 for none
+	}{
+		{"one slow tick", []traffic{slow, normal, normal}, 0},
+		{"two in a row", []traffic{slow, slow, normal}, 0},
+		{"three in a row", []traffic{slow, slow, slow}, 3},
+		{"a normal one between", []traffic{slow, slow, normal, slow, slow, slow}, 6},
+		{"one without enough requests between", []traffic{slow, slow, ok(19, 900*msec), slow, slow, slow}, 6},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSeries(t)
+			s.train(20, 90*msec, 110*msec)
+			s.p = DefaultParams()
+			s.p.Gates.RateOfChange = Off
+			for i, tick := range c.ticks {
+				d := s.see(tick)
+				a, fired := alertsByType(t, d)[TypeAnomaly]
+				if fired != (i+1 == c.fires) {
+					t.Fatalf("tick %d: fired %v (%s)", i+1, fired, a.ReasonForTrigger)
+				}
+				if slowTick := tick.Overall.Durations.Total() == 100 && *d.Metrics.OverallP95MS > 800; slowTick && *d.Metrics.AnomalyScore < 20 {
+					t.Errorf("tick %d: anomaly score %v, want the tick's own in any case", i+1, *d.Metrics.AnomalyScore)
+				}
+			}
+			if n := len(s.state.BaselineMS); n > 20+len(c.ticks) || s.state.BaselineMS[len(s.state.BaselineMS)-1] > 200 {
+				t.Errorf("a slow tick entered the baseline: %v", s.state.BaselineMS[20:])
+			}
+			if len(s.state.Anomalies) >= s.p.ZTicks {
+				t.Errorf("%d anomaly scores are kept", len(s.state.Anomalies))
+			}
+		})
+	}
+	t.Run("a pause begins anew", func(t *testing.T) {
+		s := newSeries(t)
+		s.train(20, 90*msec, 110*msec)
+		s.p = DefaultParams()
+		s.see(slow)
+		s.see(slow)
+		s.at = s.at.Add(time.Minute)
+		if _, fired := alertsByType(t, s.see(slow))[TypeAnomaly]; fired {
+			t.Error("three slow ticks a minute apart are not in a row")
+		}
+	})
+	t.Run("the least of them counts", func(t *testing.T) {
+		s := newSeries(t)
+		s.train(20, 90*msec, 110*msec)
+		s.p = DefaultParams()
+		s.see(slow)
+		s.see(slow)
+		if a := alertsByType(t, s.see(ok(100, 140*msec)))[TypeAnomaly]; a.Severity != Warning {
+			t.Errorf("alert %+v, want a warning by the 4 σ of the last tick", a)
+		}
+	})
+}
+
+func TestAShadowedGateIsShownAndDoesNotCount(t *testing.T) {
+	for _, c := range []struct {
+		mode             Mode
+		alerts, shadowed int
+		status           Status
+	}{{On, 1, 0, Critical}, {Shadow, 0, 1, OK}, {Off, 0, 0, OK}} {
+		s := newSeries(t)
+		s.p.Gates.Absolute = c.mode
+		d := s.see(newTraffic(time.Minute).requests("GET /", 100, msec, histogram.ServerError))
+		if len(d.Alerts) != c.alerts || len(d.ShadowAlerts) != c.shadowed || d.Status != c.status || (d.HealthScore.Score == 39) != (c.mode == On) {
+			t.Errorf("%s: alerts %v, shadowed %v, status %s, score %v", c.mode, d.Alerts, d.ShadowAlerts, d.Status, d.HealthScore.Score)
+		}
+		if d.Metrics.ErrorRate == nil || *d.Metrics.ErrorRate != 1 {
+			t.Errorf("%s: error rate %v, want it published in any mode", c.mode, d.Metrics.ErrorRate)
+		}
+	}
+}
+
+func TestAdaptiveInShadowBesideAbsolute(t *testing.T) {
+	for _, c := range []struct {
+		p95         time.Duration
+		on, shadow  Status
+		shadowFired bool
+	}{
+		{150 * msec, "", "", false},
+		{190 * msec, "", Warning, true},
+		{1100 * msec, Warning, Critical, true},
+		{3100 * msec, Critical, "", false},
+	} {
+		s := newSeries(t)
+		s.p.Gates.ZScore = Off
+		s.train(20, 90*msec, 110*msec)
+		s.p.Gates.Adaptive, s.p.Gates.RateOfChange = Shadow, Off
+		d := s.see(ok(100, c.p95))
+		if got := alertsByType(t, d)[TypeLatency].Severity; got != c.on {
+			t.Errorf("%v: the absolute gate says %q, want %q", c.p95, got, c.on)
+		}
+		if len(d.ShadowAlerts) == 1 != c.shadowFired || c.shadowFired && (d.ShadowAlerts[0].Severity != c.shadow || d.ShadowAlerts[0].TriggeredBy != GateAdaptive) {
+			t.Errorf("%v: shadow alerts %+v, want %q", c.p95, d.ShadowAlerts, c.shadow)
+		}
+	}
+}
+
+func TestDocumentSaysThatDecisionsAreNotRecorded(t *testing.T) {
+	s := newSeries(t)
+	s.see(ok(100, msec))
+	learned := len(s.state.BaselineMS)
+	state, v := Judge(s.state, Measure(s.at, ok(100, msec).Snapshot, ok(100, msec).Snapshot), s.p)
+	d := NewDocument(v, About{Time: s.at, LedgerProblem: "no space left on device"})
+	if len(d.Alerts) != 1 || d.Alerts[0].Type != TypeLedger || d.Alerts[0].TriggeredBy != GateLedger || d.Alerts[0].TrendDirection != Stable {
+		t.Fatalf("alerts %+v", d.Alerts)
+	}
+	if d.Status != Warning || d.HealthScore.Score != 100 || len(v.Alerts) != 0 || len(state.BaselineMS) != learned+1 {
+		t.Errorf("status %s, score %v, verdict's alerts %v, %d ticks learned", d.Status, d.HealthScore.Score, v.Alerts, len(state.BaselineMS))
+	}
+}
+
+func TestForeignNumbersAreBounded(t *testing.T) {
+	huge, negative := math.Inf(1), -5.0
+	m := Measurement{
+		Window: WindowFigures{SpanSeconds: math.NaN(), P95MS: &huge, P50MS: &negative, Samples: 100, Requests: 1, ServerErrors: 1 << 63, InFlight: -1},
+		Tick:   Tick{UnixMilli: 1, Samples: 100, P95MS: math.NaN(), Requests: 1, Errors: 5},
+	}
+	s, p := State{}, DefaultParams()
+	for range 30 {
+		var v Verdict
+		s, v = Judge(s, m, p)
+		checkDocument(t, NewDocument(v, About{}))
+	}
+	if huge != math.Inf(1) || negative != -5 {
+		t.Error("Judge wrote into the measurement")
 	}
 }

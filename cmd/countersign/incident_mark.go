@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/incident"
+)
+
+func incidentMarkCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "mark",
+		Usage:     "record in the running sidecar's ledger what a person says of an incident; exit 0 recorded, 2 usage, 7 not recorded",
+		ArgsUsage: "ID",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "false-alarm", Usage: "nothing was wrong", EnvVars: []string{"COUNTERSIGN_FALSE_ALARM"}},
+			&cli.BoolFlag{Name: "confirmed", Usage: "something was wrong", EnvVars: []string{"COUNTERSIGN_CONFIRMED"}},
+			&cli.StringFlag{Name: "who", Usage: "`NAME` of the person who says so; recorded", EnvVars: []string{"COUNTERSIGN_WHO"}},
+			&cli.StringFlag{Name: "note", Usage: "`TEXT` that is recorded with it", EnvVars: []string{"COUNTERSIGN_NOTE"}},
+			&cli.StringFlag{Name: "tenant", Usage: "the incident's `TENANT`, when it is not the sidecar's own", EnvVars: []string{"COUNTERSIGN_TENANT"}},
+			secretFileFlag(), dataFlag(), adminFlag(),
+		},
+		Action: func(c *cli.Context) error {
+			id, err := atMostOne(c, "incident")
+			if err != nil {
+				return err
+			}
+			verdict, err := verdictOf(c, id)
+			if err != nil {
+				return err
+			}
+			secret, err := tenantSecret(c)
+			if err != nil {
+				return err
+			}
+			client, err := api.NewClient(c.String(adminFlagName))
+			if err != nil {
+				return usageError{err.Error()}
+			}
+			ctx, stop := interruptible(c)
+			defer stop()
+			if err := client.Tenant(c.String("tenant"), secret).Mark(ctx, id, verdict, c.String("who"), c.String("note")); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.App.Writer, "recorded: %s says of %s: %s\n", printable(oneLine(c.String("who"))), printable(id), verdict)
+			return unprinted(err)
+		},
+	}
+}
+
+// verdictOf is what the command line says of the incident.
+func verdictOf(c *cli.Context, id string) (string, error) {
+	falseAlarm, confirmed := c.Bool("false-alarm"), c.Bool("confirmed")
+	switch {
+	case id == "":
+		return "", usageError{"mark needs the id of an incident: countersign incident list has them"}
+	case falseAlarm == confirmed:
+		return "", usageError{"say either --false-alarm or --confirmed"}
+	case oneLine(c.String("who")) == "":
+		return "", usageError{"--who names the person who says so; it is recorded, and cannot be left out"}
+	case falseAlarm:
+		return incident.FalseAlarm, nil
+	}
+	return incident.Confirmed, nil
+}

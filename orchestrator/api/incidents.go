@@ -1,0 +1,98 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/countersign-dev/countersign/orchestrator/incident"
+)
+
+// IncidentList is the document of GET /incidents.
+type IncidentList struct {
+	Tenant string `json:"tenant_id"`
+	// Incidents are the latest, newest first.
+	Incidents []incident.Summary `json:"incidents"`
+}
+
+// mark is the body of POST /incidents/{id}/mark.
+type mark struct {
+	Verdict string `json:"verdict"` // "false_alarm" or "confirmed"
+	Note    string `json:"note"`
+	Who     string `json:"who"`
+}
+
+func (h *handler) addIncidents() {
+	h.routes.get("/incidents", h.readOfQuery("GET /incidents", h.incidents))
+	const one = "/incidents/{id}"
+	h.routes.get(one, h.readOfQuery("GET "+one, h.incident))
+	h.routes.get(one+"/replay", h.readOfQuery("GET "+one+"/replay", h.replay))
+	h.routes.add(http.MethodPost, one+"/mark", h.ofQuery("POST "+one+"/mark", h.mark))
+}
+
+func (h *handler) incidents(w http.ResponseWriter, _ *http.Request, tenant string) {
+	list := h.cfg.Docket.Incidents(tenant)
+	if list == nil {
+		list = []incident.Summary{}
+	}
+	writeJSON(w, http.StatusOK, IncidentList{Tenant: tenant, Incidents: list})
+}
+
+func (h *handler) incident(w http.ResponseWriter, r *http.Request, tenant string) {
+	h.withCase(w, r, tenant, func(c incident.Case) any { return c })
+}
+
+// replay decides everything of an incident again from what was recorded.
+func (h *handler) replay(w http.ResponseWriter, r *http.Request, tenant string) {
+	h.withCase(w, r, tenant, func(c incident.Case) any { return incident.Replay(c, h.cfg.Docket.Blob) })
+}
+
+// withCase answers with what f makes of an incident.
+func (h *handler) withCase(w http.ResponseWriter, r *http.Request, tenant string, f func(incident.Case) any) {
+	if !h.beginReading(w, r) {
+		return
+	}
+	defer h.endReading()
+	c, err := h.cfg.Docket.Case(tenant, r.PathValue("id"))
+	if err != nil {
+		refuseOrder(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, f(c))
+}
+
+func (h *handler) mark(w http.ResponseWriter, r *http.Request, tenant string) {
+	var m mark
+	if !readJSON(w, r, &m) {
+		return
+	}
+	if m.Who == "" {
+		m.Who = r.Header.Get(WhoHeader)
+	}
+	if err := m.check(); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	id := r.PathValue("id")
+	if err := h.cfg.Docket.Mark(r.Context(), tenant, id, m.Verdict, m.Who, m.Note); err != nil {
+		refuseOrder(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"tenant_id": tenant, "incident_id": id, "verdict": m.Verdict})
+}
+
+func (m *mark) check() error {
+	if m.Verdict != "false_alarm" && m.Verdict != "confirmed" {
+		return errors.New(`"verdict" must be "false_alarm" or "confirmed"`)
+	}
+	o := order{Who: m.Who}
+	if err := o.check(); err != nil {
+		return err
+	}
+	m.Who, m.Note = o.Who, strings.TrimSpace(m.Note)
+	if err := readable(m.Note, maxWhy); err != nil {
+		return fmt.Errorf(`"note" %w`, err)
+	}
+	return nil
+}

@@ -1,0 +1,134 @@
+package docket
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/countersign-dev/countersign/orchestrator/incident"
+)
+
+// An order is what a person wants recorded.
+type order struct {
+	ctx  context.Context // of whoever waits for it
+	desk *desk
+	// draft makes the entries from the state as it is when the order's turn has
+	// come: none when what is wanted is so already.
+	draft func(*desk) ([]incident.Draft, error)
+	done  chan outcome // has room for the one answer
+}
+
+type outcome struct {
+	recorded bool
+	err      error
+}
+
+// SetShadow switches a tenant's shadow mode. who does it is required; why may be
+// empty. changed is false when it was so already, in which case nothing is
+// recorded. When it returns without an error the switch is durable and in View.
+//
+// Errors: ErrNotFound, ErrInvalid, ErrNotReady, that of ctx, after which the
+// switch may be recorded or not, and the ledger's.
+func (d *Docket) SetShadow(ctx context.Context, tenant string, on bool, who, why string) (changed bool, err error) {
+	return d.give(ctx, tenant, func(k *desk) ([]incident.Draft, error) {
+		draft, err := incident.ShadowSwitch(d.about(k), k.state.Shadow, on, who, why)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		case k.state.Shadow == on:
+			return nil, nil
+		}
+		return []incident.Draft{draft}, nil
+	})
+}
+
+// Mark records a person's verdict on one of Incidents: incident.FalseAlarm or
+// incident.Confirmed. who says so is required; note may be empty. The same
+// verdict by the same person is recorded once. Errors are those of SetShadow.
+func (d *Docket) Mark(ctx context.Context, tenant, id, verdict, who, note string) error {
+	_, err := d.give(ctx, tenant, func(k *desk) ([]incident.Draft, error) {
+		r := k.record(id)
+		if r == nil {
+			return nil, unknownIncident(tenant, id)
+		}
+		draft, err := incident.Mark(d.about(k), id, verdict, who, note)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		case r.Verdict == verdict && r.judge == draft.Entry.Actor:
+			return nil, nil
+		}
+		return []incident.Draft{draft}, nil
+	})
+	return err
+}
+
+// about is what an entry of a tenant says when it is recorded now.
+func (d *Docket) about(k *desk) incident.About {
+	return incident.About{
+		Tenant: k.tenant.ID, Service: k.tenant.Service, Instance: d.cfg.Instance,
+		PolicyVersion: d.cfg.Policy.Version, PolicyDigest: d.digest, Time: d.now(),
+	}
+}
+
+func unknownIncident(tenant, id string) error {
+	return fmt.Errorf("the incident %q of %q is %w, which has the newest %d", cut(id), cut(tenant), ErrNotFound, maxSummaries)
+}
+
+// give has Run carry out an order, and waits for it.
+func (d *Docket) give(ctx context.Context, tenant string, draft func(*desk) ([]incident.Draft, error)) (recorded bool, err error) {
+	k := d.desk(tenant)
+	if k == nil {
+		return false, fmt.Errorf("the tenant %q is %w", cut(tenant), ErrNotFound)
+	}
+	if err := d.notReady(); err != nil {
+		return false, err
+	}
+	o := &order{ctx: ctx, desk: k, draft: draft, done: make(chan outcome, 1)}
+	select {
+	case d.orders <- o:
+	case <-d.ended:
+		return false, d.notReady()
+	case <-ctx.Done():
+		return false, fmt.Errorf("nothing was recorded, as the ledger did not answer in time: %w", ctx.Err())
+	}
+	select {
+	case out := <-o.done:
+		return out.recorded, out.err
+	case <-ctx.Done():
+		return false, fmt.Errorf("gave up waiting for the ledger: it may be recorded yet: %w", ctx.Err())
+	case <-d.ended:
+	}
+	// Run answers what it has taken before it ends, unless it panics.
+	select {
+	case out := <-o.done:
+		return out.recorded, out.err
+	default:
+		return false, d.notReady()
+	}
+}
+
+// obey carries out an order.
+func (d *Docket) obey(ctx context.Context, o *order) (out outcome) {
+	if err := o.ctx.Err(); err != nil {
+		return outcome{err: fmt.Errorf("nothing was recorded: %w", err)}
+	}
+	k := o.desk
+	defer d.publish()
+	if err := d.prepare(ctx); err != nil {
+		return outcome{err: fmt.Errorf("%w: %w", ErrNotReady, err)}
+	}
+	d.contain(k, "carrying out an order", func() {
+		if k.stopped != "" {
+			return
+		}
+		drafts, err := o.draft(k)
+		if err == nil && len(drafts) > 0 {
+			err = d.record(ctx, drafts)
+		}
+		out = outcome{recorded: err == nil && len(drafts) > 0, err: err}
+	})
+	if k.stopped != "" {
+		out.err = fmt.Errorf("%w: %s", ErrNotReady, k.stopped)
+	}
+	return out
+}

@@ -1,0 +1,206 @@
+package incident
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/policy"
+)
+
+// TestNoSequenceGoesWrong steps through random sequences of all that can
+// happen to a tenant, and audits what comes out with rules of its own.
+func TestNoSequenceGoesWrong(t *testing.T) {
+	seen := map[string]bool{}
+	for seed := range uint64(30) {
+		s := newScene(t)
+		r := rand.New(rand.NewPCG(seed, 1))
+		a := &auditor{t: t, seed: seed, shadow: true}
+		for range 200 {
+			before := len(s.entries)
+			s.happen(r)
+			for _, e := range s.entries[before:] {
+				a.take(e.Entry)
+				seen[e.Entry.Kind] = true
+			}
+		}
+		again := NewState(tenant)
+		for _, e := range s.entries {
+			if err := again.Apply(e.Index, e.Entry); err != nil {
+				t.Fatalf("seed %d: entry %d: %v", seed, e.Index, err)
+			}
+		}
+		if !reflect.DeepEqual(again, s.state) {
+			t.Fatalf("seed %d: folding gives\n%+v, stepping\n%+v", seed, again, s.state)
+		}
+	}
+	for kind := range actors {
+		if !seen[kind] && kind != KindAccessDenied {
+			t.Errorf("there was no %s: the test tests nothing", kind)
+		}
+	}
+}
+
+// happen lets something happen.
+func (s *scene) happen(r *rand.Rand) {
+	s.t.Helper()
+	switch r.IntN(20) {
+	case 0:
+		s.switchShadow(r.IntN(2) == 0)
+		return
+	case 1:
+		s.pass(time.Duration(r.IntN(7200)-3600) * time.Second) // the clock leaps, or goes back
+		return
+	case 2:
+		s.restart()
+		return
+	case 3:
+		if n := len(s.state.incidents); n > 0 {
+			d, err := Mark(s.about(), s.state.incidents[r.IntN(n)].String(), FalseAlarm, "ana", "")
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.take(d)
+		}
+		return
+	case 4, 5, 6:
+		s.force(r)
+		return
+	case 7:
+		s.policy = policy.Default()
+		s.policy.Version = fmt.Sprint(r.IntN(3))
+		s.policy.Incident.ValidateAfterSeconds = float64(r.IntN(60))
+		return
+	}
+	s.pass(time.Duration(r.IntN(20)) * time.Second)
+	drafts, err := s.state.Step(s.anything(r), s.now)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if r.IntN(4) > 0 { // else the append is lost, as a whole
+		s.take(drafts...)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// force tries to take an incident to any stage, as a person or an executor may.
+func (s *scene) force(r *rand.Rand) {
+	s.t.Helper()
+	id := newID(tenant, service, s.now, s.state.lastIncident()).String()
+	if s.state.Open != nil && r.IntN(4) > 0 {
+		id = s.state.Open.ID
+	}
+	stages := []Stage{Detected, Proposed, Validated, Authorized, Executed, Resolved, Recovered, Rejected, Expired, Failed}
+	e := s.about().entry("", "")
+	e.Stage = stages[r.IntN(len(stages))]
+	if s.state.Open != nil && r.IntN(4) > 0 { // else hardly any would be legal
+		e.Stage = s.state.Open.Stage.Next()[0]
+	}
+	e.Kind, e.IncidentID, e.Time = KindOf(e.Stage), id, later(e.Time, s.state.LastTime)
+	if e.Actor = actors[e.Kind][0]; e.Actor == anyHuman {
+		e.Actor = humanPrefix + "ana"
+	}
+	before := s.state.Clone()
+	if err := s.state.Apply(uint64(len(s.entries)), e); err != nil {
+		if !reflect.DeepEqual(before, s.state) {
+			s.t.Fatalf("refused with %v, and yet the state changed from\n%+v to\n%+v", err, before, s.state)
+		}
+		return
+	}
+	s.append(Draft{Entry: e})
+}
+
+// restart forgets everything but the ledger.
+func (s *scene) restart() {
+	s.state = NewState(tenant)
+	for _, e := range s.entries {
+		if err := s.state.Apply(e.Index, e.Entry); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// anything is any observation.
+func (s *scene) anything(r *rand.Rand) Observation {
+	var keys []string
+	for _, key := range []string{"z_score", "flapping", "absolute_threshold/latency_spike", "consecutive_failures:upstream", "consecutive_failures:db"} {
+		if r.IntN(3) == 0 {
+			keys = append(keys, key)
+		}
+	}
+	o := s.breached(keys...)
+	switch r.IntN(3) {
+	case 0:
+		o.Decision.Breached = false
+	case 1:
+		o = s.recovered()
+	}
+	for _, name := range []string{"upstream", "db", "mail"} {
+		o.After.Targets[name] = policy.Target{
+			State: []policy.TargetState{policy.Up, policy.Down, policy.Unknown}[r.IntN(3)], ConsecutiveFailures: r.IntN(5), Flapping: r.IntN(4) == 0,
+		}
+	}
+	return o
+}
+
+// auditor knows the rules in another way than the machine does.
+type auditor struct {
+	t      *testing.T
+	seed   uint64
+	shadow bool
+	open   string
+	stage  Stage
+	last   time.Time
+	ids    map[string]bool
+}
+
+func (a *auditor) take(e Entry) {
+	a.t.Helper()
+	wrong := func(format string, args ...any) {
+		a.t.Helper()
+		a.t.Fatalf("seed %d: %s: %s", a.seed, e.Kind, fmt.Sprintf(format, args...))
+	}
+	if e.Time.Before(a.last) {
+		wrong("time runs backwards")
+	}
+	a.last = e.Time
+	switch {
+	case e.Kind == KindShadowOn, e.Kind == KindShadowOff:
+		a.shadow = e.Kind == KindShadowOn
+	case e.Kind == KindEffectDue && a.shadow, e.Kind == KindEffectSuppressed && !a.shadow:
+		wrong("shadow is %t", a.shadow)
+	case a.shadow && (e.Kind == KindOf(Authorized) || e.Kind == KindOf(Executed)):
+		wrong("in shadow")
+	case e.Kind == KindOf(Detected):
+		if a.open != "" || a.ids[e.IncidentID] {
+			wrong("%s is open, or the id was there before", a.open)
+		}
+		if a.ids == nil {
+			a.ids = map[string]bool{}
+		}
+		a.open, a.stage, a.ids[e.IncidentID] = e.IncidentID, Detected, true
+	case strings.HasPrefix(e.Kind, "incident.") && e.Kind != KindMarked && e.Kind != KindJoined:
+		legal := map[string]bool{
+			"DETECTED>PROPOSED": true, "PROPOSED>VALIDATED": true,
+			"VALIDATED>AUTHORIZED": true, "AUTHORIZED>EXECUTED": true, "EXECUTED>RESOLVED": true,
+			"VALIDATED>REJECTED": true, "VALIDATED>EXPIRED": true, "EXECUTED>FAILED": true,
+			"DETECTED>RECOVERED": true, "PROPOSED>RECOVERED": true, "VALIDATED>RECOVERED": true, "AUTHORIZED>RECOVERED": true, "EXECUTED>RECOVERED": true,
+		}
+		if e.IncidentID != a.open || !legal[string(a.stage)+">"+string(e.Stage)] {
+			wrong("of %s, %s is open and %s", e.IncidentID, a.open, a.stage)
+		}
+		switch a.stage = e.Stage; e.Stage {
+		case Resolved, Recovered, Rejected, Expired, Failed:
+			a.open = ""
+		}
+	}
+}

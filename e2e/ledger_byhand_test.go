@@ -60,11 +60,11 @@ func mustRun(t *testing.T, args ...string) []byte {
 // TestEntriesByHand proves the entries of a real ledger by openssl and
 // sha256sum.
 func TestEntriesByHand(t *testing.T) {
-	const runs, size = 6, 13
+	const runs, size = 6, 14
 	upstream, data := startUpstream(t), filepath.Join(t.TempDir(), "data")
-	for i := range uint64(runs) { // its start and its end are an entry each
+	for i := range uint64(runs) { // its start and its end are an entry each, and its first policy is one
 		s := startSidecar(t, upstream, "--data", data)
-		s.awaitLedger(t, "open", 2*i+2)
+		s.awaitLedger(t, "open", 2*i+3)
 		s.stopWell(t)
 	}
 	bundle := filepath.Join(t.TempDir(), "bundle")
@@ -86,7 +86,7 @@ func TestEntriesByHand(t *testing.T) {
 		}
 	}
 
-	proof := proofs[9]
+	proof := proofs[10]
 	_, leaf, _ := byHand(t, proof, vkey)
 	edited := strings.Replace(strings.TrimSpace(leaf), "sidecar.started", "sidecar.stopped", 1)
 	head, checkpoint, _ := bytes.Cut(proof, []byte("\n\n"))
@@ -95,9 +95,9 @@ func TestEntriesByHand(t *testing.T) {
 		"an edited entry": line(t, proof, "extra ", base64.StdEncoding.EncodeToString([]byte(edited))),
 		"an edited root":  line(t, proof, root[:4], base64.StdEncoding.EncodeToString(make([]byte, 32))[4:]),
 		"a short path":    append(head[:bytes.LastIndexByte(head, '\n'):bytes.LastIndexByte(head, '\n')], "\n\n"+string(checkpoint)...),
-		"no index":        bytes.Replace(proof, []byte("\nindex 9\n"), []byte("\n"), 1),
+		"no index":        bytes.Replace(proof, []byte("\nindex 10\n"), []byte("\n"), 1),
 	}
-	for _, index := range []string{"8", "10", "12", "13", "011", "09", "0x9", "-1", "+9", " 9", "9 ", "", "n", "99999999999999999999"} {
+	for _, index := range []string{"9", "11", "13", "14", "012", "010", "0xa", "-1", "+10", " 10", "10 ", "", "n", "99999999999999999999"} {
 		refused["the index "+index] = line(t, proof, "index ", index)
 	}
 	for what, proof := range refused {
@@ -106,7 +106,7 @@ func TestEntriesByHand(t *testing.T) {
 		}
 	}
 	other := startSidecar(t, upstream)
-	foreign := other.awaitLedger(t, "open", 2).Key
+	foreign := other.awaitLedger(t, "open", 3).Key
 	if foreign == vkey {
 		t.Fatal("two ledgers have one key")
 	}

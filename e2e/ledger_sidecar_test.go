@@ -128,11 +128,11 @@ func TestSidecarServesWhileLedgerDiskIsFull(t *testing.T) {
 	v := newVolume(t, 192*mib)
 	upstream, data := startUpstream(t), filepath.Join(v.dir, "data")
 	s := startSidecar(t, upstream, "--data", data)
-	key := s.awaitLedger(t, "open", 2).Key
+	key := s.awaitLedger(t, "open", 3).Key
 	v.fill("ballast")
 	s.mustServe(t)
-	s.awaitLedger(t, "open", 2)
-	if kinds := s.mustVerifyLedger(t, key); !slices.Equal(kinds, []string{"ledger.created", "sidecar.started"}) {
+	s.awaitLedger(t, "open", 3)
+	if kinds := s.mustVerifyLedger(t, key); !slices.Equal(kinds, []string{"ledger.created", "sidecar.started", "policy.loaded"}) {
 		t.Errorf("the ledger on a full disk has %q", kinds)
 	}
 	s.stopWell(t)
@@ -148,8 +148,8 @@ func TestSidecarServesWhileLedgerDiskIsFull(t *testing.T) {
 
 	v.give("ballast")
 	s = startSidecar(t, upstream, "--data", data)
-	s.awaitLedger(t, "open", 3)
-	if kinds := s.mustVerifyLedger(t, key); !slices.Equal(kinds, []string{"ledger.created", "sidecar.started", "sidecar.started"}) {
+	s.awaitLedger(t, "open", 4)
+	if kinds := s.mustVerifyLedger(t, key); !slices.Equal(kinds, []string{"ledger.created", "sidecar.started", "policy.loaded", "sidecar.started"}) {
 		t.Errorf("the ledger has %q", kinds)
 	}
 	s.stopWell(t)
@@ -179,7 +179,7 @@ func TestSidecarBegunOnFullDisk(t *testing.T) {
 
 	v.give("ballast")
 	s = startSidecar(t, upstream, "--data", data)
-	s.awaitLedger(t, "open", 2)
+	s.awaitLedger(t, "open", 3)
 	s.stopWell(t)
 }
 
@@ -187,7 +187,7 @@ func TestSidecarBegunOnFullDisk(t *testing.T) {
 func TestSidecarServesWhileLedgerIsDamaged(t *testing.T) {
 	upstream, data := startUpstream(t), filepath.Join(t.TempDir(), "data")
 	s := startSidecar(t, upstream, "--data", data)
-	s.awaitLedger(t, "open", 2)
+	s.awaitLedger(t, "open", 3)
 	s.stopWell(t)
 	flipBit(t, filepath.Join(data, "store"), "sidecar.started")
 
@@ -234,7 +234,7 @@ func TestSidecarServesWhileLedgerDiskIsReadOnly(t *testing.T) {
 	v := newVolume(t, 192*mib)
 	upstream, data := startUpstream(t), filepath.Join(v.dir, "data")
 	s := startSidecar(t, upstream, "--data", data)
-	key := s.awaitLedger(t, "open", 2).Key
+	key := s.awaitLedger(t, "open", 3).Key
 	v.turnReadOnly()
 	s.mustServe(t)
 	s.mustVerifyLedger(t, key)
@@ -248,8 +248,8 @@ func TestSidecarServesWhileLedgerDiskIsReadOnly(t *testing.T) {
 
 	v.remount()
 	s = startSidecar(t, upstream, "--data", data)
-	s.awaitLedger(t, "open", 3)
-	if kinds := s.mustVerifyLedger(t, key); !slices.Equal(kinds, []string{"ledger.created", "sidecar.started", "sidecar.started"}) {
+	s.awaitLedger(t, "open", 4)
+	if kinds := s.mustVerifyLedger(t, key); !slices.Equal(kinds, []string{"ledger.created", "sidecar.started", "policy.loaded", "sidecar.started"}) {
 		t.Errorf("the ledger has %q", kinds)
 	}
 	s.stopWell(t)
@@ -259,7 +259,7 @@ func TestSidecarServesWhileLedgerDiskIsReadOnly(t *testing.T) {
 func TestSecondSidecarIsRefused(t *testing.T) {
 	upstream, data := startUpstream(t), filepath.Join(t.TempDir(), "data")
 	s := startSidecar(t, upstream, "--data", data)
-	s.awaitLedger(t, "open", 2)
+	s.awaitLedger(t, "open", 3)
 	second := start(t, syscall.SIGKILL, binary, "run", "--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", data)
 	if code := second.awaitExit(t); code == 0 {
 		t.Error("the second sidecar exits with 0")
@@ -270,7 +270,7 @@ func TestSecondSidecarIsRefused(t *testing.T) {
 	s.mustServe(t)
 	s.stopWell(t)
 	s = startSidecar(t, upstream, "--data", data)
-	s.awaitLedger(t, "open", 4)
+	s.awaitLedger(t, "open", 5)
 	s.stopWell(t)
 }
 
@@ -279,19 +279,21 @@ func TestSidecarLedgerSurvivesKill(t *testing.T) {
 	const kills = 5
 	upstream, data := startUpstream(t), filepath.Join(t.TempDir(), "data")
 	random := rand.New(rand.NewPCG(ledgerSeed, 13))
-	want := []string{"ledger.created"}
+	want := []string{"ledger.created", "sidecar.started", "policy.loaded"}
 	for i := range uint64(kills) {
 		s := startSidecar(t, upstream, "--data", data)
 		l := startLoad(t, s.address, 8, "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
-		s.awaitLedger(t, "open", i+2)
+		s.awaitLedger(t, "open", i+3)
 		eventually(t, "requests should be answered", func() bool { return l.ok.Load() > 100 })
 		spin(time.Duration(random.Int64N(int64(20 * time.Millisecond))))
 		s.kill()
 		l.end()
-		want = append(want, "sidecar.started")
+		if i > 0 {
+			want = append(want, "sidecar.started")
+		}
 	}
 	s := startSidecar(t, upstream, "--data", data)
-	key := s.awaitLedger(t, "open", kills+2).Key
+	key := s.awaitLedger(t, "open", kills+3).Key
 	if kinds := s.mustVerifyLedger(t, key); !slices.Equal(kinds, append(want, "sidecar.started")) {
 		t.Errorf("the ledger has %q", kinds)
 	}

@@ -6,6 +6,7 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,6 +31,11 @@ func run(m *testing.M) int {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "cannot build the sidecar: %v\n%s", err, out)
+		return 1
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // what runs side by side mostly waits
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

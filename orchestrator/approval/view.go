@@ -1,0 +1,93 @@
+package approval
+
+import "time"
+
+// View is what the page shows of a request. Texts may come from anywhere: the
+// page cleans, cuts and escapes them. What is zero or nil is left out.
+type View struct {
+	// Standing is [Request.Stand] for the link that the page was opened with.
+	Standing Outcome
+	// Names are what contacts are called, by their ids.
+	Names map[string]string
+
+	Service   string
+	Tenant    string
+	Incident  string
+	Stage     string
+	StartedAt time.Time
+
+	Status    string // ok, warning or critical
+	Issue     string // what is wrong, in plain words
+	Score     *float64
+	P95MS     *float64
+	ErrorRate *float64 // 0 to 1
+	Chart     Chart
+	// Changes are lines of what changed before, the newest first.
+	Changes   []string
+	Diagnoses []Diagnosis
+
+	Action      Action
+	SubmittedBy string // a contact; empty when the policy proposed it
+	AskedAt     time.Time
+	Approvals   []Approval
+	Expires     time.Time // of the link; when zero, what its token says
+	Policy      string    // version, and digest if wanted
+	LedgerSize  uint64
+	LedgerRoot  string // hexadecimal or base64, in full
+}
+
+// Diagnosis is one explanation. It explains, and decides nothing.
+type Diagnosis struct {
+	By         string
+	Cause      string
+	Confidence *float64 // 0 to 1
+}
+
+// Action is exactly what would be sent. Secrets in it must be masked already.
+type Action struct {
+	Name    string
+	Title   string
+	Risk    Risk
+	Method  string
+	URL     string
+	Headers []Header
+	Body    string
+	Digest  string // over all that decides what is sent
+}
+
+// Header is one header field of what would be sent.
+type Header struct{ Name, Value string }
+
+// title is what the action is called.
+func (a Action) title() string {
+	if a.Title != "" {
+		return a.Title
+	}
+	return a.Name
+}
+
+// Chart is P95 over time.
+type Chart struct {
+	Points []Point // in the order of time
+	// Warning and Critical are thresholds in milliseconds, drawn if they come near.
+	Warning, Critical *float64
+}
+
+// Point is one P95; nil where nothing was measured.
+type Point struct {
+	At    time.Time
+	P95MS *float64
+}
+
+// name is what a contact is called: the name and the id, or the id alone.
+func (v View) name(contact string) string {
+	id := cleanLine(contact, maxID)
+	n := cleanLine(v.Names[contact], maxShown)
+	if n == "" || n == id {
+		return id
+	}
+	return n + " (" + id + ")"
+}
+
+// maxShown is what a person's name has at most, in characters.
+const maxShown = 60

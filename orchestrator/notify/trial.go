@@ -1,0 +1,68 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Trial is what came of trying a channel out.
+type Trial struct {
+	Channel   string `json:"channel"`
+	Kind      string `json:"kind"`
+	Sent      bool   `json:"sent"`
+	Reference string `json:"reference,omitempty"`
+	Note      string `json:"note,omitempty"`
+	Problem   string `json:"problem,omitempty"`
+	Mend      string `json:"mend,omitempty"`
+}
+
+// Try sends a message over each channel, all at once, and returns what came of
+// it in the order of the channels. Each channel's message has an id of its own.
+func Try(ctx context.Context, channels []Channel, m Message) []Trial {
+	trials := make([]Trial, len(channels))
+	var all sync.WaitGroup
+	for i, c := range channels {
+		all.Go(func() {
+			own := m
+			own.ID = m.ID + "-" + c.Name()
+			trials[i] = try(ctx, c, own)
+		})
+	}
+	all.Wait()
+	return trials
+}
+
+func try(ctx context.Context, c Channel, m Message) Trial {
+	t := Trial{Channel: c.Name(), Kind: c.Kind()}
+	receipt, err := c.Send(ctx, m)
+	if err == nil {
+		t.Sent, t.Reference, t.Note = true, receipt.Reference, receipt.Note
+		return t
+	}
+	t.Problem = err.Error()
+	if e, ok := errors.AsType[*Error](err); ok {
+		t.Problem, t.Mend = e.Text, e.Mend
+	}
+	return t
+}
+
+// String is the trial in a line.
+func (t Trial) String() string {
+	if !t.Sent {
+		s := fmt.Sprintf("%s (%s): FAILED: %s", t.Channel, t.Kind, t.Problem)
+		if t.Mend != "" {
+			s += "; " + t.Mend
+		}
+		return s
+	}
+	s := fmt.Sprintf("%s (%s): sent", t.Channel, t.Kind)
+	if t.Reference != "" {
+		s += " as " + t.Reference
+	}
+	if t.Note != "" {
+		s += " (" + t.Note + ")"
+	}
+	return s
+}

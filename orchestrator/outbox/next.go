@@ -26,6 +26,9 @@ func (b *Box) Next(now time.Time) (parcels []Parcel, record *Receipt, wait time.
 		n.rest(hold)
 		n.record = nil
 	}
+	if n.record != nil {
+		n.record.Settles = n.record.Contact == "" || n.settles(*n.record)
+	}
 	return n.parcels, n.record, n.wait
 }
 
@@ -79,9 +82,7 @@ func rank(o Outcome) int {
 func (n *next) proofs() {
 	for _, m := range n.marks {
 		if m.proof != nil && !m.ended {
-			r := *m.proof
-			r.Settles = n.settles(r)
-			n.offer(r)
+			n.offer(*m.proof)
 		}
 	}
 }
@@ -152,7 +153,6 @@ func because(last string) string {
 func (n *next) giveUp(d delivery, m *mark, o Outcome, why string) {
 	r := d.receipt(o, n.now)
 	r.Attempts, r.Repeated, r.Reason = m.attempts, m.repeated, plain(why)
-	r.Settles = n.settles(r)
 	n.offer(r)
 }
 
@@ -201,9 +201,16 @@ func (n *next) turn(d delivery, m *mark) (string, time.Duration) {
 // letters ends those of which no delivery is left: which are withdrawn, or which
 // nobody is there to be told.
 func (n *next) letters(list []delivery) {
+	left := map[uint64]bool{}
+	for _, d := range list {
+		left[d.letter.Index] = left[d.letter.Index] || d.step == First
+	}
+	// What is being sent, or was accepted, is recorded before the rest is withdrawn.
+	for _, m := range n.marks {
+		left[m.effect] = left[m.effect] || m.sending || m.proof != nil && !m.ended
+	}
 	for _, l := range n.state.letters {
-		left := func(d delivery) bool { return d.letter == l && d.step == First }
-		if n.underway(l) || slices.ContainsFunc(list, left) {
+		if left[l.Index] {
 			continue
 		}
 		r := l.receipt(Withdrawn, n.now)
@@ -215,18 +222,6 @@ func (n *next) letters(list []delivery) {
 		default:
 			r.Outcome, r.Reason = Dead, "nobody is configured to be told: add channels and contacts, then send it again"
 		}
-		r.Settles = true
 		n.offer(r)
 	}
-}
-
-// underway says whether something of a letter is being sent or accepted and not
-// recorded.
-func (n *next) underway(l *Letter) bool {
-	for _, m := range n.marks {
-		if m.effect == l.Index && (m.sending || m.proof != nil && !m.ended) {
-			return true
-		}
-	}
-	return false
 }

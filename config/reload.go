@@ -35,7 +35,7 @@ func (l *Loaded) Reload(next *Loaded) (*Loaded, []Change) {
 			merged.origins[f.Key] = next.origins[f.Key]
 		}
 	}
-	if was, is := tenantNames(l.Tenants), tenantNames(next.Tenants); !slices.Equal(l.Tenants, next.Tenants) {
+	if was, is := tenantNames(l.Tenants), tenantNames(next.Tenants); !slices.EqualFunc(l.Tenants, next.Tenants, tenant.Config.Same) {
 		changes = append(changes, Change{Field: Field{Key: tenantsSection}, Old: was, New: is})
 	}
 	return merged, changes
@@ -44,7 +44,7 @@ func (l *Loaded) Reload(next *Loaded) (*Loaded, []Change) {
 func tenantNames(list []tenant.Config) string {
 	var names []string
 	for _, t := range list {
-		names = append(names, t.ID+" at "+t.HealthURL)
+		names = append(names, t.String())
 	}
 	return strings.Join(names, ", ")
 }

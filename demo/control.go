@@ -11,7 +11,7 @@ import (
 // that hangs or died can be brought back:
 //
 //	GET    /demo/faults   what is wrong at the moment
-//	POST   /demo/faults   change it: a JSON object, or ?latency_ms= ?error_rate= ?hang= ?die=
+//	POST   /demo/faults   change it: a JSON object, or ?latency_ms= ?ramp_ms= ?error_rate= ?flap_s= ?hang= ?die=
 //	DELETE /demo/faults   nothing is wrong any more; POST /demo/reset does the same
 type Control struct {
 	server *fasthttp.Server

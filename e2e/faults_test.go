@@ -33,7 +33,7 @@ flap:
 type faulty struct {
 	*sidecar
 	api   *demo.API
-	dir   string
+	data  string
 	flags []string
 }
 
@@ -41,18 +41,23 @@ type faulty struct {
 // leaves it soon.
 func startFaulty(t *testing.T) *faulty {
 	t.Helper()
+	return startFaultyIn(t, filepath.Join(t.TempDir(), "data"))
+}
+
+// startFaultyIn begins one that keeps its data in a directory.
+func startFaultyIn(t *testing.T, data string) *faulty {
+	t.Helper()
 	api, err := demo.Open("127.0.0.1:0", 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(api.Close)
-	dir := t.TempDir()
-	policy := filepath.Join(dir, "policy.yaml")
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
 	if err := os.WriteFile(policy, []byte(faultPolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := &faulty{api: api, dir: dir, flags: []string{
-		"--listen", freeAddress(t), "--admin", freeAddress(t), "--data", filepath.Join(dir, "data"),
+	f := &faulty{api: api, data: data, flags: []string{
+		"--listen", freeAddress(t), "--admin", freeAddress(t), "--data", data,
 		"--policy", policy, "--window", "10s", "--response-timeout", "5s", "--service", "shop",
 	}}
 	f.restart(t)
@@ -322,24 +327,10 @@ func eventuallyWithin(t *testing.T, limit time.Duration, what string, ok func() 
 	t.Fatalf("after %s: %s", limit, what)
 }
 
-// TestLedgerStopsDecisions: with a ledger that takes no entries traffic is
-// served, the health document says so, nothing is decided, and all of it goes
-// on when the ledger is back.
-func TestLedgerStopsDecisions(t *testing.T) {
-	t.Parallel()
-	f := startFaulty(t)
-	f.command(t, "shadow", "off", "--admin", f.admin, "--data", filepath.Join(f.dir, "data"), "--who", "ana", "--reason", "a test")
-	if err := f.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-f.done
-	store := filepath.Join(f.dir, "data", "store")
-	if err := os.Rename(store, store+".away"); err != nil {
-		t.Fatal(err)
-	}
-	f.sidecar = startSidecar(t, "http://"+f.api.Addr(), f.flags...)
-	f.awaitLedger(t, "failed", 0)
-	f.set(t, demo.Faults{ErrorRate: 0.5})
+// mustNotDecide makes sure that a fault is seen and reported, and that no
+// incident is made of it while the ledger takes no entries.
+func (f *faulty) mustNotDecide(t *testing.T) {
+	t.Helper()
 	eventuallyWithin(t, 6*tick, "the health document should say that the ledger is gone", func() bool {
 		text := string(get(t, f.admin+"/health/alerts"))
 		return strings.Contains(text, "ledger_unavailable") && strings.Contains(text, "error_anomaly")
@@ -347,6 +338,46 @@ func TestLedgerStopsDecisions(t *testing.T) {
 	if all := f.incidents(t); len(all) > 0 {
 		t.Errorf("an incident that no ledger has: %+v", all[0])
 	}
+	before := f.counts(t)["success"]
+	eventually(t, "traffic should be served", func() bool { return f.counts(t)["success"] > before })
+}
+
+// TestFullDiskStopsDecisions: the same with a disk that is full for a while.
+func TestFullDiskStopsDecisions(t *testing.T) {
+	t.Parallel()
+	v := newVolume(t, 192*mib)
+	f := startFaultyIn(t, filepath.Join(v.dir, "data"))
+	eventually(t, "the policy should be on record", func() bool { return f.ledger(t).Size == 3 })
+	v.fill("ballast")
+	f.set(t, demo.Faults{ErrorRate: 0.5})
+	f.mustNotDecide(t)
+	v.give("ballast")
+	opened := f.awaitStage(t, 4*tick, "DETECTED")
+	f.set(t, demo.Faults{})
+	f.awaitStage(t, 12*tick, "RECOVERED")
+	f.mustReplay(t, opened.ID)
+	f.mustStaySuppressed(t)
+}
+
+// TestLedgerStopsDecisions: with a ledger that takes no entries traffic is
+// served, the health document says so, nothing is decided, and all of it goes
+// on when the ledger is back.
+func TestLedgerStopsDecisions(t *testing.T) {
+	t.Parallel()
+	f := startFaulty(t)
+	f.command(t, "shadow", "off", "--admin", f.admin, "--data", f.data, "--who", "ana", "--reason", "a test")
+	if err := f.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-f.done
+	store := filepath.Join(f.data, "store")
+	if err := os.Rename(store, store+".away"); err != nil {
+		t.Fatal(err)
+	}
+	f.sidecar = startSidecar(t, "http://"+f.api.Addr(), f.flags...)
+	f.awaitLedger(t, "failed", 0)
+	f.set(t, demo.Faults{ErrorRate: 0.5})
+	f.mustNotDecide(t)
 	if text := string(get(t, f.admin+"/health/alerts")); !strings.Contains(text, `"shadow_mode":true`) {
 		t.Error("without a ledger effects are possible")
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"math"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -226,4 +228,58 @@ func TestNewNeedsARecorder(t *testing.T) {
 	if _, err := New(Config{}); err == nil || !strings.Contains(err.Error(), "recorder") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// checked are checks that keep what they were told.
+type checked struct {
+	results []policy.CheckResult
+	idle    []bool
+}
+
+func (c *checked) Drain() []policy.CheckResult { return c.results }
+func (c *checked) SetIdle(idle bool)           { c.idle = append(c.idle, idle) }
+
+// TestWhatATickDecidesOn: on the checks' results, in the state that the tick
+// before left, of which a pause or a restart leaves what is usual and no more.
+func TestWhatATickDecidesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, rec, _ := start(t)
+		checks := &checked{results: []policy.CheckResult{{Target: "db", OK: true}}}
+		ticks := make(chan time.Time)
+		o.cfg.Checks, o.cfg.Ticks = checks, ticks
+		learned := policy.State{Health: health.State{BaselineMS: []float64{1, 2, 3}}}
+		o.cfg.Restore = func() policy.State { return learned }
+		var before []policy.State
+		var inputs []policy.Input
+		o.decide = func(s policy.State, in policy.Input, p *policy.Policy) (policy.State, policy.Decision) {
+			before, inputs = append(before, s), append(inputs, in)
+			return policy.Decide(s, in, p)
+		}
+		stop := run(t, o, rec)
+		tick := func(after time.Duration) {
+			time.Sleep(after)
+			ticks <- time.Now()
+			synctest.Wait()
+		}
+		tick(5 * time.Second)
+		record(rec, int64(5*time.Second)+1, 1, time.Millisecond, histogram.Success)
+		tick(5 * time.Second)
+		tick(time.Minute)
+		stop()
+		if !reflect.DeepEqual(before[0], learned) {
+			t.Errorf("the first tick was decided on in %+v, want what was restored", before[0])
+		}
+		if before[1].At.IsZero() || before[1].Targets["db"].State != policy.Up {
+			t.Errorf("the second tick was decided on in %+v, want what the first left", before[1])
+		}
+		if s := before[2]; !s.At.IsZero() || s.Targets != nil || !slices.Equal(s.Health.BaselineMS, learned.Health.BaselineMS) || len(s.Burn) == 0 {
+			t.Errorf("after a pause it was decided on in %+v, want the baseline and the minutes alone", s)
+		}
+		if in := inputs[0]; len(in.Checks) != 1 || in.Checks[0].Target != "db" {
+			t.Errorf("the first tick was decided on with the checks %+v", in.Checks)
+		}
+		if want := []bool{true, false, true}; !slices.Equal(checks.idle, want) {
+			t.Errorf("the checks were told that it is idle: %v, want %v", checks.idle, want)
+		}
+	})
 }

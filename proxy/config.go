@@ -164,7 +164,7 @@ func (c Config) Validate() error {
 func (c Config) upstream() (upstreamAddr, error) {
 	var a upstreamAddr
 	if c.Upstream == "" {
-		return a, errors.New("no upstream given: name your API, for example http://127.0.0.1:8000")
+		return a, errors.New("no upstream given: name your API, for example --upstream http://127.0.0.1:8000")
 	}
 	u, err := url.Parse(c.Upstream)
 	if err != nil {

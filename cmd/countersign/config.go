@@ -25,10 +25,14 @@ func configLintCommand() *cli.Command {
 		ArgsUsage: "FILE",
 		Flags:     []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usageError{"config lint takes one FILE, after the flags"}
+			files, err := words(c)
+			if err != nil {
+				return err
 			}
-			return lint(c, c.Args().First())
+			if len(files) != 1 {
+				return usageError{"config lint takes one FILE: countersign config lint countersign.yaml"}
+			}
+			return lint(c, files[0])
 		},
 	}
 }

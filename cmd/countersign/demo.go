@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"sync"
@@ -83,7 +82,7 @@ func runDemo(ctx context.Context, c *cli.Context) error {
 	defer s.close()
 	s.startAdmin()
 	s.startTraffic()
-	if err := printGuide(c.App.Writer, s, shop, knobs, c.Float64("rate")); err != nil {
+	if err := printGuide(c, s, shop, knobs, data); err != nil {
 		return err
 	}
 	return serveDemo(ctx, s, c.Float64("rate"), c.Uint64("seed"))
@@ -137,23 +136,34 @@ Look:
   curl -s http://{{.Admin}}/health/alerts
   curl -i http://{{.Listen}}/products/7
   curl -N http://{{.Listen}}/events
-  {{.Binary}} ledger verify http://{{.Admin}}/ledger/
 
 Break it, and look again after a few seconds:
-  curl -X POST 'http://{{.Knobs}}/demo/faults?latency_ms=1500'   # slow
+  curl -X POST 'http://{{.Knobs}}/demo/faults?latency_ms=4000'   # slow
+  curl -X POST 'http://{{.Knobs}}/demo/faults?ramp_ms=100'       # slower every second
   curl -X POST 'http://{{.Knobs}}/demo/faults?error_rate=0.3'    # failing
   curl -X POST 'http://{{.Knobs}}/demo/faults?hang=true'         # no answers
   curl -X POST 'http://{{.Knobs}}/demo/faults?die=true'          # gone
+  curl -X POST 'http://{{.Knobs}}/demo/faults?flap_s=12'         # failing for 12 s, well for 12 s, and so on
   curl -X POST  http://{{.Knobs}}/demo/reset                     # all well again, within a minute
+After three incidents in ten minutes the service is called flapping, and the incident stays open until five are calm.
 
+See what was decided and recorded:
+  {{.Binary}} incident list --admin {{.Admin}}
+  {{.Binary}} incident show ID --admin {{.Admin}}       # an ID from the list
+  {{.Binary}} incident replay ID --admin {{.Admin}}     # decide it again, and compare
+  {{.Binary}} shadow report --admin {{.Admin}} --data {{.Data}}
+  {{.Binary}} ledger verify http://{{.Admin}}/ledger/
+
+The ledger and the secret are in {{.Data}}{{if .Forget}}, which goes when the demo ends{{end}}.
 Ctrl-C ends it.
 
 `))
 
-func printGuide(w io.Writer, s *sidecar, shop *demo.API, knobs *demo.Control, rate float64) error {
-	return guide.Execute(w, map[string]any{
+func printGuide(c *cli.Context, s *sidecar, shop *demo.API, knobs *demo.Control, data string) error {
+	return guide.Execute(c.App.Writer, map[string]any{
 		"Binary": os.Args[0], // as it was called here, so that the line can be copied
-		"API":    shop.Addr(), "Knobs": knobs.Addr(), "Rate": rate,
+		"API":    shop.Addr(), "Knobs": knobs.Addr(), "Rate": c.Float64("rate"),
 		"Listen": s.traffic.Addr(), "Admin": s.adminListener.Addr(),
+		"Data": data, "Forget": c.String("data") == "",
 	})
 }

@@ -65,8 +65,8 @@ func incidentListCommand() *cli.Command {
 func incidentShowCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "show",
-		Usage:     "show one incident as the ledger has it: what happened, the evidence, what was said; " + codesHelp,
-		ArgsUsage: "ID [LOG]",
+		Usage:     "show one incident as the ledger has it, the newest unless another is named: what happened, the evidence, what was said; " + codesHelp,
+		ArgsUsage: "[ID] [LOG]",
 		Flags:     incidentFlags(),
 		Action: func(c *cli.Context) error {
 			return withCase(c, func(_ *incidentReader, found incident.Case) error {
@@ -82,9 +82,9 @@ func incidentShowCommand() *cli.Command {
 func incidentReplayCommand() *cli.Command {
 	return &cli.Command{
 		Name: "replay",
-		Usage: "decide one incident again from the evidence in the ledger, and compare; exit 0 all the same, 1 not the same, " +
+		Usage: "decide one incident, the newest unless another is named, again from the evidence in the ledger, and compare; exit 0 all the same, 1 not the same, " +
 			"evidence missing or the log tampered with, 2 usage, 3 the log is incomplete or cannot be reached, 7 not finished",
-		ArgsUsage: "ID [LOG]",
+		ArgsUsage: "[ID] [LOG]",
 		Flags:     incidentFlags(),
 		Action: func(c *cli.Context) error {
 			return withCase(c, func(r *incidentReader, found incident.Case) error {
@@ -131,25 +131,26 @@ func withLog(c *cli.Context, named string, f func(context.Context, *incidentRead
 	return f(ctx, &incidentReader{ctx: ctx, src: src, view: v})
 }
 
-// withCase has f look at the incident that the command line names.
+// withCase has f look at the incident that the command line names, or at the
+// newest.
 func withCase(c *cli.Context, f func(*incidentReader, incident.Case) error) error {
-	all, err := words(c)
-	switch {
-	case err != nil:
+	id, named, err := incidentAndLog(c)
+	if err != nil {
 		return err
-	case len(all) == 0:
-		return usageError{fmt.Sprintf("%s needs the id of an incident, such as inc-0a1b2c-1767323045: countersign incident list has them", c.Command.Name)}
-	case !incident.IsID(all[0]):
-		return usageError{fmt.Sprintf("%s: %q is not the id of an incident, such as inc-0a1b2c-1767323045: countersign incident list has them", c.Command.Name, all[0])}
-	case len(all) > 2:
-		return usageError{fmt.Sprintf("%s takes an incident and a log, and %q is a third", c.Command.Name, all[2])}
-	}
-	named := ""
-	if len(all) == 2 {
-		named = all[1]
 	}
 	return withLog(c, named, func(ctx context.Context, r *incidentReader) error {
-		found, err := incident.Collect(c.String("tenant"), all[0], r.entries(ctx))
+		tenant := c.String("tenant")
+		if id == "" {
+			list, err := incident.List(tenant, r.entries(ctx))
+			if err != nil {
+				return readError(err)
+			}
+			if len(list) == 0 {
+				return usageError{"the ledger has no incident yet"}
+			}
+			id, tenant = list[0].ID, list[0].Tenant
+		}
+		found, err := incident.Collect(tenant, id, r.entries(ctx))
 		if errors.Is(err, incident.ErrNoIncident) {
 			return usageError{err.Error() + ": countersign incident list has those there are"}
 		}
@@ -158,6 +159,26 @@ func withCase(c *cli.Context, f func(*incidentReader, incident.Case) error) erro
 		}
 		return f(r, found)
 	})
+}
+
+// incidentAndLog are the words of the command line, each of which may be left out.
+func incidentAndLog(c *cli.Context) (id, log string, err error) {
+	all, err := words(c)
+	if err != nil {
+		return "", "", err
+	}
+	if len(all) > 0 && incident.IsID(all[0]) {
+		id, all = all[0], all[1:]
+	}
+	switch {
+	case len(all) > 1:
+		return "", "", usageError{fmt.Sprintf("%s takes an incident and a log, and %q is one more", c.Command.Name, all[1])}
+	case len(all) == 0:
+		return id, "", nil
+	case id == "" && strings.HasPrefix(all[0], "inc-"):
+		return "", "", usageError{fmt.Sprintf("%s: %q is not the id of an incident, such as inc-0a1b2c-1767323045: countersign incident list has them", c.Command.Name, all[0])}
+	}
+	return id, all[0], nil
 }
 
 // entries are the incidents' entries of the log, each compared with the tree.

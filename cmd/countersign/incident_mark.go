@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -44,7 +45,7 @@ func incidentMarkCommand() *cli.Command {
 			if err := client.Tenant(c.String("tenant"), secret).Mark(ctx, id, verdict, c.String("who"), c.String("note")); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.App.Writer, "recorded: %s says of %s: %s\n", printable(oneLine(c.String("who"))), printable(id), verdict)
+			_, err = fmt.Fprintf(c.App.Writer, "recorded: %s says of %s: %s\n", printable(oneLine(c.String("who"))), printable(id), strings.ReplaceAll(verdict, "_", " "))
 			return unprinted(err)
 		},
 	}

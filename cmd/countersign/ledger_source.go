@@ -58,7 +58,7 @@ func openSource(ctx context.Context, c *cli.Context, where string) (verify.Sourc
 	if err != nil {
 		return nil, nil, err
 	}
-	src, err := verify.NewHTTP(where, &http.Client{Transport: api.WithSecret(ledgerTransport(), u.Host, secret)})
+	src, err := verify.NewHTTP(where, &http.Client{Transport: api.WithSecret(ledgerTransport(), u, secret)})
 	return src, io.NopCloser(nil), err
 }
 
@@ -114,7 +114,7 @@ func openAdmin(ctx context.Context, c *cli.Context) (verify.Source, error) {
 	}
 	client := &http.Client{Transport: ledgerTransport()}
 	if u, err := url.Parse(base); err == nil {
-		client.Transport = api.WithSecret(client.Transport, u.Host, secret)
+		client.Transport = api.WithSecret(client.Transport, u, secret)
 	}
 	if err := knock(ctx, client, base); err != nil {
 		return nil, readError(fetchError{err})

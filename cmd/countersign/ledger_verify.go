@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
@@ -33,7 +34,7 @@ func ledgerVerifyCommand() *cli.Command {
 				Name: "require-witness", Usage: "fail unless the policy's quorum of witnesses has cosigned", EnvVars: []string{"COUNTERSIGN_LEDGER_REQUIRE_WITNESS"},
 			},
 			&cli.DurationFlag{
-				Name: "max-open", Usage: "how old an incident without an end may be at the ledger's last entry; without it, what the policy on record says",
+				Name: "max-open", Usage: "`AGE`, such as 12h, above which an incident without an end is reported, at the ledger's last entry; without it, what the policy on record says",
 				EnvVars: []string{"COUNTERSIGN_LEDGER_MAX_OPEN"},
 			},
 			storeFlag(),
@@ -185,7 +186,7 @@ func verifyStore(ctx context.Context, c *cli.Context, data string, options verif
 // printReport prints a report; the error has its exit code.
 func printReport(c *cli.Context, report *verify.Report, what string) error {
 	if report.Code == verify.Usage && report.Origin == "" && !c.Bool("json") {
-		return usageError{report.Problem.String() + hint(what)}
+		return usageError{report.Problem.String() + hint(what, report.Problem.String())}
 	}
 	write := func() error { return report.WriteText(c.App.Writer) }
 	if c.Bool("json") {
@@ -198,17 +199,26 @@ func printReport(c *cli.Context, report *verify.Report, what string) error {
 		return nil
 	}
 	if report.Origin == "" && !c.Bool("json") {
-		if h := hint(what); h != "" {
+		if h := hint(what, report.Problem.String()); h != "" {
 			_, _ = fmt.Fprintf(c.App.ErrWriter, "countersign%s\n", printable(h))
 		}
 	}
 	return exitError{int(report.Code), errReported}
 }
 
-// hint says what may have been meant by a URL that is only a host's.
-func hint(what string) string {
+// hint says what may be missing, or have been meant, when nothing was found at a
+// URL.
+func hint(what, problem string) string {
 	u, err := url.Parse(what)
-	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	for _, code := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		if strings.Contains(problem, fmt.Sprintf("answers %d ", code)) {
+			return ": the ledger of a sidecar that watches other services too needs the secret of its own: name the file with it by --" + secretFileFlagName
+		}
+	}
+	if strings.Trim(u.Path, "/") != "" {
 		return ""
 	}
 	return fmt.Sprintf(": the ledger of a sidecar is at %s/ledger", strings.TrimSuffix(what, "/"))

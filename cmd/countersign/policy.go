@@ -16,7 +16,7 @@ import (
 func policyCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "policy",
-		Usage:       "show the policy that decides, or check or try another",
+		Usage:       "show the policy that decides, check another one, or try it over the past",
 		Subcommands: []*cli.Command{policyShowCommand(), policyLintCommand(), policyBacktestCommand()},
 	}
 }
@@ -65,10 +65,14 @@ func policyLintCommand() *cli.Command {
 		ArgsUsage: "FILE",
 		Flags:     []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
-			if c.NArg() != 1 {
-				return usageError{"policy lint takes one FILE, after the flags"}
+			files, err := words(c)
+			if err != nil {
+				return err
 			}
-			return lintPolicy(c, c.Args().First())
+			if len(files) != 1 {
+				return usageError{"policy lint takes one FILE: countersign policy lint policy.yaml"}
+			}
+			return lintPolicy(c, files[0])
 		},
 	}
 }

@@ -16,8 +16,14 @@ import (
 // screenWidth is what fits on the narrowest terminal in use.
 const screenWidth = 80
 
-// topRoutes is how many routes the screen has room for.
-const topRoutes = 8
+// screenHeight is what the screen keeps to by showing fewer routes.
+const screenHeight = 30
+
+// topRoutes and leastRoutes are how many routes are shown, if there is room.
+const topRoutes, leastRoutes = 8, 3
+
+// topReasons is for how many targets it says why.
+const topReasons = 3
 
 // ANSI colours by verdict.
 var paints = map[health.Status]string{health.OK: "\x1b[32m", health.Warning: "\x1b[33m", health.Critical: "\x1b[31m"}
@@ -68,7 +74,8 @@ func ledgerLine(b *page, r *journal.Report) {
 
 func figures(b *page, d health.Document) {
 	m := d.Metrics
-	b.line("Score      %.0f of 100, %s, %s (latency %s, errors %s, anomalies %s)", d.HealthScore.Score, d.HealthScore.Status, d.HealthScore.Trend,
+	b.line("Score      %.0f of 100, %s, %s", d.HealthScore.Score, d.HealthScore.Status, d.HealthScore.Trend)
+	b.line("           latency %s, errors %s, anomalies %s",
 		number("%.0f", d.HealthScore.Components.Latency), number("%.0f", d.HealthScore.Components.Errors), number("%.0f", d.HealthScore.Components.Anomalies))
 	p95 := millis(m.OverallP95MS)
 	if m.P95BracketMS != nil {
@@ -93,7 +100,7 @@ func alerts(b *page, d health.Document) {
 		if i > 0 {
 			label = ""
 		}
-		b.line("%-10s %s: %s", label, a.Severity, a.Message)
+		b.wrapped(fmt.Sprintf("%-10s ", label), string(a.Severity)+": "+a.Message)
 	}
 }
 
@@ -102,7 +109,8 @@ func decided(b *page, s api.Status) {
 	if d := s.Decisions; d != nil {
 		switch {
 		case d.Open != nil:
-			b.line("Incident   %s, %s since %s: %s", d.Open.ID, d.Open.Stage, d.Open.StartedAt.Format("15:04:05Z"), d.Open.Reason)
+			b.line("Incident   %s, %s, began %s", d.Open.ID, d.Open.Stage, d.Open.StartedAt.UTC().Format(time.DateTime+"Z"))
+			b.wrapped("           ", d.Open.Reason)
 		case d.Ready:
 			b.line("Incident   none")
 		}
@@ -112,21 +120,44 @@ func decided(b *page, s api.Status) {
 		case d.ShadowMode:
 			b.line("Shadow     on: what would be done is recorded, and nothing is done")
 		default:
-			b.line("Shadow     off since %s", d.ShadowSince.Format(time.RFC3339))
+			b.line("Shadow     off since %s", d.ShadowSince.UTC().Format(time.RFC3339))
 		}
 	}
-	var targets []string
-	for _, name := range slices.Sorted(maps.Keys(s.Targets)) {
-		t := s.Targets[name]
+	targets(b, s.Targets)
+}
+
+// targets names all of them on one line, and below it why a check failed.
+func targets(b *page, all map[string]api.TargetStatus) {
+	var names, reasons []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		t := all[name]
 		text := name + " " + string(t.State)
-		if t.ConsecutiveFailures > 0 {
-			text += fmt.Sprintf(" (%d failures in a row)", t.ConsecutiveFailures)
+		if t.Flapping {
+			text += " and flapping"
 		}
-		targets = append(targets, text)
+		if t.ConsecutiveFailures > 0 {
+			text += fmt.Sprintf(" (%s in a row)", counted(t.ConsecutiveFailures, "failure"))
+			if t.Reason != "" {
+				reasons = append(reasons, name+": "+t.Reason)
+			}
+		}
+		names = append(names, text)
 	}
-	if len(targets) > 0 {
-		b.line("Targets    %s", strings.Join(targets, ", "))
+	if len(names) == 0 {
+		return
 	}
+	b.line("Targets    %s", strings.Join(names, ", "))
+	for _, reason := range reasons[:min(topReasons, len(reasons))] {
+		b.line("           %s", reason)
+	}
+}
+
+// counted is the number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func routes(b *page, d health.Document) {
@@ -135,10 +166,12 @@ func routes(b *page, d health.Document) {
 	}
 	b.line("")
 	b.line("%-44s %11s %9s %10s", "ROUTE", "P95", "ERRORS", "SAMPLES")
-	for _, r := range d.Routes[:min(topRoutes, len(d.Routes))] {
+	const below = 6 // lines
+	shown := min(topRoutes, max(leastRoutes, screenHeight-len(b.lines)-below), len(d.Routes))
+	for _, r := range d.Routes[:shown] {
 		b.line("%-44s %11s %9s %10d", clip(r.Route, 44), millis(r.P95MS), percent(r.ErrorRate), r.SampleSize)
 	}
-	if more := len(d.Routes) - topRoutes; more > 0 {
+	if more := len(d.Routes) - shown; more > 0 {
 		b.line("and %d more", more)
 	}
 }
@@ -148,6 +181,27 @@ type page struct{ lines []string }
 
 func (p *page) line(text string, args ...any) {
 	p.lines = append(p.lines, strings.TrimRight(clip(printable(fmt.Sprintf(text, args...)), screenWidth), " "))
+}
+
+// maxWrapped is how many lines a text may take up.
+const maxWrapped = 2
+
+// wrapped breaks text at its spaces into lines, the first of which begins with
+// label and the others with as many spaces.
+func (p *page) wrapped(label, text string) {
+	line, empty, lines := label, true, 1
+	for _, word := range strings.Fields(text) {
+		if !empty && lines < maxWrapped && len([]rune(line))+1+len([]rune(word)) > screenWidth {
+			p.line("%s", line)
+			line, empty = strings.Repeat(" ", len(label)), true
+			lines++
+		}
+		if !empty {
+			line += " "
+		}
+		line, empty = line+word, false
+	}
+	p.line("%s", line)
 }
 
 // spread puts one text at each end of the line, the left one giving way.

@@ -34,9 +34,12 @@ func sampleStatus() api.Status {
 			Routes: []health.Route{{Route: "GET /users/{id}", P95MS: ms(1900), ErrorRate: ms(0), SampleSize: 2000}},
 		},
 		Decisions: &api.Decisions{Ready: true, ShadowMode: true, Open: &incident.Summary{
-			ID: "inc-abc123-1790000000", Stage: incident.Validated, StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Reason: "score 61.4",
+			ID: "inc-abc123-1790000000", Stage: incident.Validated, StartedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+			Reason: "score 61.4 is below 70: error rate 6.41 % is at or above the critical threshold of 5 % (200 from the upstream, 0 from the gateway)",
 		}},
-		Targets: map[string]api.TargetStatus{"upstream": {State: policy.Up}, "db": {State: policy.Down, ConsecutiveFailures: 3}},
+		Targets: map[string]api.TargetStatus{
+			"upstream": {State: policy.Up, Flapping: true}, "db": {State: policy.Down, ConsecutiveFailures: 3, Reason: "connection refused"},
+		},
 		Traffic: api.Traffic{Seen: 5000, Routes: 3, Unmeasured: map[string]uint64{"client_gone": 2}},
 		Proxy:   api.ProxyStats{ClientConns: 12, UpstreamConns: 4, Errors: map[string]uint64{"a": 1, "b": 3, "c": 0}},
 	}
@@ -46,15 +49,20 @@ func TestScreen(t *testing.T) {
 	want := `WARNING  shop                                        countersign v1.2.3, up 1d2h
 127.0.0.1:8080 → http://127.0.0.1:8000
 
-Score      61 of 100, degraded, degrading (latency 48, errors 100, anomalies -)
+Score      61 of 100, degraded, degrading
+           latency 48, errors 100, anomalies -
 P95        1847.3 ms (between 1846.500 and 1847.600)
            P50 3.21 ms, P99 12.3 s, max -
 Traffic    48.2 requests/s, 8.12 % errors, 7 in flight, 2892 samples
 Alerts     warning: P95 latency is 1847 ms over the last 60 s
-           warning: long long long long long long long long long long long long…
-Incident   inc-abc123-1790000000, VALIDATED since 03:04:05Z: score 61.4
+           warning: long long long long long long long long long long long long
+           long long long long long long long long long long long long long lon…
+Incident   inc-abc123-1790000000, VALIDATED, began 2026-01-02 03:04:05Z
+           score 61.4 is below 70: error rate 6.41 % is at or above the critical
+           threshold of 5 % (200 from the upstream, 0 from the gateway)
 Shadow     on: what would be done is recorded, and nothing is done
-Targets    db DOWN (3 failures in a row), upstream UP
+Targets    db DOWN (3 failures in a row), upstream UP and flapping
+           db: connection refused
 
 ROUTE                                                P95    ERRORS    SAMPLES
 GET /users/{id}                                1900.0 ms    0.00 %       2000
@@ -92,7 +100,7 @@ func TestScreenFitsWhateverItIsGiven(t *testing.T) {
 			t.Errorf("%s: a path steers the terminal: %q", name, got)
 		}
 	}
-	if got := screen(s, false); !strings.Contains(got, "Not ready") || !strings.Contains(got, "Not alive") || !strings.Contains(got, "and 23 more") {
+	if got := screen(s, false); !strings.Contains(got, "Not ready") || !strings.Contains(got, "Not alive") || !strings.Contains(got, "and 28 more") {
 		t.Errorf("something is left unsaid:\n%s", got)
 	}
 }

@@ -50,8 +50,11 @@ func tenantSecret(c *cli.Context) (string, error) {
 	}
 	if id := c.String("tenant"); id != "" {
 		made, err := tenant.ReadSecret(tenant.StoredSecret(data) + "-" + id)
-		if !errors.Is(err, fs.ErrNotExist) {
-			return made, err
+		switch {
+		case err == nil:
+			return made, nil
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", usageError{err.Error()}
 		}
 	}
 	return readSecret(tenant.StoredSecret(data))

@@ -17,7 +17,7 @@ import (
 func shadowCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "shadow",
-		Usage: "say whether the running sidecar only observes or acts, switch it, and report what it would have done",
+		Usage: "show whether a sidecar only observes, switch it, and report what it would have done",
 		Subcommands: []*cli.Command{
 			shadowStatusCommand(),
 			shadowSwitchCommand("on", "return to shadow mode: go on deciding and recording, and send or run nothing", (*api.TenantClient).ShadowOn),
@@ -37,7 +37,7 @@ func shadowFlags(more ...cli.Flag) []cli.Flag {
 		},
 		secretFileFlag(),
 		&cli.StringFlag{
-			Name: dataFlagName, Usage: "data `DIR` of the sidecar on this machine, which has the own tenant's secret in it", EnvVars: []string{locations[dataFlagName]},
+			Name: dataFlagName, Usage: "data `DIR` of the sidecar on this machine, whose file secret opens it: countersign-data unless it was started with another", EnvVars: []string{locations[dataFlagName]},
 		},
 		jsonFlag(),
 	}, more...)
@@ -64,7 +64,7 @@ func withTenant(c *cli.Context, f func(context.Context, *api.TenantClient) error
 func shadowStatusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
-		Usage: "say whether shadow mode is on",
+		Usage: "say whether shadow mode is on; it needs the secret, such as --data countersign-data gives",
 		Flags: shadowFlags(),
 		Action: func(c *cli.Context) error {
 			return withTenant(c, func(ctx context.Context, t *api.TenantClient) error {

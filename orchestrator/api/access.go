@@ -6,11 +6,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // Headers of the requests that need a tenant's secret.
@@ -47,7 +44,11 @@ type doors struct {
 	nobody   [sha256.Size]byte // of a secret that nobody has
 	webhooks map[string]string
 	decoy    string // signs the webhooks of tenants that do not exist
-	wrong    limiter
+	// wrong counts the wrong secrets of those who ask and order, and wrongPush
+	// of those who push changes. A proxy may let the world do the latter, and
+	// whoever comes through it has its address: nobody out there may lock out
+	// those who give orders here.
+	wrong, wrongPush limiter
 }
 
 func newDoors(cfg Config) (*doors, error) {
@@ -75,10 +76,16 @@ func newDoors(cfg Config) (*doors, error) {
 				return nil, fmt.Errorf("the tenants %q and %q have the same secret: give each its own", other, t.ID)
 			}
 		}
-		d.digests[t.ID] = digest
-		if d.webhooks[t.ID] = t.WebhookSecret; t.WebhookSecret == "" {
-			d.webhooks[t.ID] = t.Secret
+		signing := t.WebhookSecret
+		if signing == "" {
+			signing = t.Secret
 		}
+		for other, known := range d.webhooks {
+			if known == signing {
+				return nil, fmt.Errorf("the webhooks of the tenants %q and %q are signed with the same secret: give each its own", other, t.ID)
+			}
+		}
+		d.digests[t.ID], d.webhooks[t.ID] = digest, signing
 	}
 	return d, nil
 }
@@ -119,6 +126,10 @@ func secretOf(r *http.Request) string {
 // it when not. An unknown tenant is answered like a known one whose secret is
 // another.
 func (h *handler) admitted(w http.ResponseWriter, r *http.Request, tenant, what string) bool {
+	return h.admittedBy(&h.doors.wrong, w, r, tenant, what)
+}
+
+func (h *handler) admittedBy(wrong *limiter, w http.ResponseWriter, r *http.Request, tenant, what string) bool {
 	secret := secretOf(r)
 	if secret == "" {
 		h.denied(tenant, what, http.StatusUnauthorized)
@@ -127,11 +138,9 @@ func (h *handler) admitted(w http.ResponseWriter, r *http.Request, tenant, what 
 		return false
 	}
 	right := h.doors.opens(tenant, secret)
-	if wait := h.doors.wrong.admit(clientOf(r.RemoteAddr), right, h.cfg.Now()); wait > 0 {
+	if wait := wrong.admit(clientOf(r.RemoteAddr), right, h.cfg.Now()); wait > 0 {
 		h.denied(tenant, what, http.StatusTooManyRequests)
-		seconds := strconv.Itoa(int(math.Ceil(float64(wait) / float64(time.Second))))
-		w.Header().Set("Retry-After", seconds)
-		refuse(w, http.StatusTooManyRequests, "too many wrong secrets came from this address: try again in "+seconds+" s")
+		refuseUntil(w, wait, "too many wrong secrets came from this address")
 		return false
 	}
 	if !right {

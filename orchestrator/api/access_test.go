@@ -374,6 +374,7 @@ func TestTenantsMustBeToldApart(t *testing.T) {
 		"own tenant's id and secret": func(c *Config) { c.Own = Tenant{} },
 		`have the id "shop"`:         func(c *Config) { c.Others[0].ID = "shop" },
 		"have the same secret":       func(c *Config) { c.Others[0].Secret = shopSecret },
+		"are signed with the same":   func(c *Config) { c.Own.WebhookSecret = c.Others[0].WebhookSecret },
 		`"pay" has no secret`:        func(c *Config) { c.Others[0].Secret = "" },
 	} {
 		cfg := d.cfg

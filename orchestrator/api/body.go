@@ -44,8 +44,10 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	err = d.Decode(v)
-	if err == nil && d.More() {
-		err = errors.New("something follows the JSON object")
+	if err == nil {
+		if _, end := d.Token(); end != io.EOF {
+			err = errors.New("something follows the JSON object")
+		}
 	}
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "the body cannot be used: "+jsonReason(err))

@@ -17,12 +17,20 @@ func (h *handler) addChanges() {
 		h.cfg.Changes.GitHub(w, r, tenant, h.doors.webhook(tenant))
 	})
 	const commit = "/commits/{tenant}"
-	h.routes.add(http.MethodPost, commit, h.ofPath("POST "+commit, h.cfg.Changes.Commit))
+	h.routes.add(http.MethodPost, commit, func(w http.ResponseWriter, r *http.Request) {
+		if tenant := r.PathValue("tenant"); h.mayPush(w, r, tenant, "POST "+commit) {
+			h.cfg.Changes.Commit(w, r, tenant)
+		}
+	})
 	h.routes.add(http.MethodPost, "/changes", func(w http.ResponseWriter, r *http.Request) {
-		if tenant := h.pushedTo(r); h.admitted(w, r, tenant, "POST /changes") {
+		if tenant := h.pushedTo(r); h.mayPush(w, r, tenant, "POST /changes") {
 			h.cfg.Changes.Event(w, r, tenant)
 		}
 	})
+}
+
+func (h *handler) mayPush(w http.ResponseWriter, r *http.Request, tenant, what string) bool {
+	return h.admittedBy(&h.doors.wrongPush, w, r, tenant, what)
 }
 
 // pushedTo is the tenant whose change is pushed: by header, else by query, as

@@ -47,7 +47,11 @@ func (t *TenantClient) ShadowOn(ctx context.Context, who, reason string) (Shadow
 
 // ShadowOff goes live: from now on effects are real. who orders it is required.
 func (t *TenantClient) ShadowOff(ctx context.Context, who, reason string) (Shadow, error) {
-	return t.shadow(ctx, http.MethodDelete, http.Header{WhoHeader: {who}, ReasonHeader: {reason}}, nil)
+	o := order{Who: who, Reason: reason}
+	if err := o.check(); err != nil { // a header cannot even be sent with all of it
+		return Shadow{}, err
+	}
+	return t.shadow(ctx, http.MethodDelete, http.Header{WhoHeader: {o.Who}, ReasonHeader: {o.Reason}}, nil)
 }
 
 func (t *TenantClient) shadow(ctx context.Context, method string, h http.Header, body any) (Shadow, error) {
@@ -185,7 +189,7 @@ func (t *TenantClient) refused(res *http.Response, body []byte) error {
 	case http.StatusUnauthorized:
 		return errors.New("this needs the tenant's secret: give it with --secret-file FILE, with COUNTERSIGN_SECRET, or with --data DIR on the sidecar's machine")
 	case http.StatusForbidden:
-		return errors.New("the secret is not that of this tenant, or there is no such tenant: it was refused, and the refusal is recorded")
+		return errors.New("the secret is not that of this tenant, or there is no such tenant: name the file with the right one by --secret-file; the refusal is recorded")
 	case http.StatusNotFound:
 		if len(p.Paths) > 0 {
 			return fmt.Errorf("the sidecar at %s has nothing of the kind: it keeps no ledger, or is of an earlier version", t.client.base)
@@ -196,21 +200,22 @@ func (t *TenantClient) refused(res *http.Response, body []byte) error {
 	return errors.New(p.Error)
 }
 
-// WithSecret is a transport that sends a secret with each request to host, as
-// "host:port", and with none to another. It is for those who read /ledger/ of
-// an orchestrator with several tenants.
-func WithSecret(base http.RoundTripper, host, secret string) http.RoundTripper {
-	return secretTransport{base: base, host: host, secret: secret}
+// WithSecret is a transport that sends a secret with each request to the scheme
+// and host of a URL, and with none to another: a redirect takes it neither to
+// another host nor out of TLS. It is for those who read /ledger/ of an
+// orchestrator with several tenants.
+func WithSecret(base http.RoundTripper, to *url.URL, secret string) http.RoundTripper {
+	return secretTransport{base: base, scheme: to.Scheme, host: to.Host, secret: secret}
 }
 
 type secretTransport struct {
-	base         http.RoundTripper
-	host, secret string
+	base                 http.RoundTripper
+	scheme, host, secret string
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t secretTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Host == t.host && t.secret != "" {
+	if r.URL.Scheme == t.scheme && r.URL.Host == t.host && t.secret != "" {
 		r = r.Clone(r.Context())
 		r.Header.Set(SecretHeader, t.secret)
 	}

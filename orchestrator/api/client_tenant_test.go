@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -75,7 +76,10 @@ func TestClientSaysWhyNot(t *testing.T) {
 	if _, err := shop.ShadowOff(t.Context(), "", ""); err == nil || !strings.Contains(err.Error(), "say who orders this") {
 		t.Errorf("without a name: %v", err)
 	}
-	if _, err := shop.Incident(t.Context(), "inc-9"); err == nil || !strings.Contains(err.Error(), "not on the docket") {
+	if _, err := shop.ShadowOff(t.Context(), "ana\nX-Tenant-Secret: x", ""); err == nil || !strings.Contains(err.Error(), "who orders this must not hold") {
+		t.Errorf("with a line break in the name: %v", err)
+	}
+	if _, err := shop.Incident(t.Context(), "inc-9"); err == nil || !strings.Contains(err.Error(), "not known") {
 		t.Errorf("an incident that is not there: %v", err)
 	}
 }
@@ -95,13 +99,23 @@ func TestClientKeepsTheSecretToItsServer(t *testing.T) {
 		seen = append(seen, r.Header.Get(SecretHeader))
 	}))
 	defer ledger.Close()
-	plain := &http.Client{Transport: WithSecret(http.DefaultTransport, strings.TrimPrefix(ledger.URL, "http://"), shopSecret)}
+	at, err := url.Parse(ledger.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := &http.Client{Transport: WithSecret(http.DefaultTransport, at, shopSecret)}
 	res, err := plain.Get(ledger.URL + "/ledger/checkpoint")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()
-	if !slices.Equal(seen, []string{shopSecret}) {
+	// Whoever asked for TLS does not have the secret sent without it.
+	secure := &http.Client{Transport: WithSecret(http.DefaultTransport, &url.URL{Scheme: "https", Host: at.Host}, shopSecret)}
+	if res, err = secure.Get(ledger.URL); err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if !slices.Equal(seen, []string{shopSecret, ""}) {
 		t.Errorf("sent %q", seen)
 	}
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

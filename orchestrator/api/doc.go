@@ -41,7 +41,10 @@
 // the ledger, which has the entries of all. Without a secret the answer is 401,
 // with another's 403, whether there is such a tenant or not; each refusal is
 // handed to the docket to be recorded. An address that gave ten wrong secrets
-// must wait six seconds for each further one: 429.
+// must wait six seconds for each further one: 429. Wrong secrets of pushed changes
+// are counted apart, as a proxy may let the world push. Nor does a right secret
+// give orders without end: going live and marks are entries of a ledger that is
+// everybody's, and have an allowance for each tenant.
 //
 // Against DNS rebinding, a request that arrives on a loopback address must name
 // a loopback host in its Host header: localhost, a name below it, an IP

@@ -50,16 +50,14 @@ func (h *handler) replay(w http.ResponseWriter, r *http.Request, tenant string) 
 
 // withCase answers with what f makes of an incident.
 func (h *handler) withCase(w http.ResponseWriter, r *http.Request, tenant string, f func(incident.Case) any) {
-	if !h.beginReading(w, r) {
-		return
-	}
-	defer h.endReading()
-	c, err := h.cfg.Docket.Case(tenant, r.PathValue("id"))
-	if err != nil {
-		refuseOrder(w, err)
-		return
-	}
-	writeJSON(w, http.StatusOK, f(c))
+	h.readLedger(w, r, tenant, func() (answer func(), err error) {
+		c, err := h.cfg.Docket.Case(tenant, r.PathValue("id"))
+		if err != nil {
+			return nil, err
+		}
+		made := f(c)
+		return func() { writeJSON(w, http.StatusOK, made) }, nil
+	})
 }
 
 func (h *handler) mark(w http.ResponseWriter, r *http.Request, tenant string) {
@@ -72,6 +70,9 @@ func (h *handler) mark(w http.ResponseWriter, r *http.Request, tenant string) {
 	}
 	if err := m.check(); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if !h.mayOrder(w, tenant) {
 		return
 	}
 	id := r.PathValue("id")

@@ -40,6 +40,7 @@ func TestShadowModeIsOrderedBySomebody(t *testing.T) {
 		{"POST", `{"who":`, []string{asJSON}, 400, "its JSON ends before its end"},
 		{"POST", `{who:"ana"}`, []string{asJSON}, 400, "it is not JSON at byte 2"},
 		{"POST", `{"who":"ana"} {}`, []string{asJSON}, 400, "something follows"},
+		{"POST", `{"who":"ana"}}`, []string{asJSON}, 400, "something follows"},
 		{"POST", `[]`, []string{asJSON}, 400, "it must be a JSON object, not an array"},
 		{"POST", `{"who":7}`, []string{asJSON}, 400, `\"who\" must be text, not a number`},
 		{"POST", `{"who":"ana","colour":"red"}`, []string{asJSON}, 400, `unknown field \"colour\"`},

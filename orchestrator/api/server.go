@@ -98,8 +98,8 @@ type handler struct {
 	routes  routes
 	doors   *doors
 	foreign *http.CrossOriginProtection
-	// reading lets one caller at a time read the ledger at length.
-	reading chan struct{}
+	orders  allowance
+	turns   turns
 }
 
 func newHandler(cfg Config) (*handler, error) {
@@ -122,7 +122,7 @@ func newHandler(cfg Config) (*handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &handler{cfg: cfg, doors: doors, foreign: http.NewCrossOriginProtection(), reading: make(chan struct{}, 1)}
+	h := &handler{cfg: cfg, doors: doors, foreign: http.NewCrossOriginProtection(), turns: newTurns(append([]Tenant{cfg.Own}, cfg.Others...))}
 	h.routes.get("/health/alerts", h.alerts)
 	h.routes.get("/status", h.status)
 	h.routes.get("/healthz", h.healthz)

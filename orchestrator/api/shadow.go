@@ -119,6 +119,10 @@ func (h *handler) setShadow(w http.ResponseWriter, r *http.Request, tenant strin
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
+	// Going back is never refused: it can be recorded only as often as going live.
+	if !on && !h.mayOrder(w, tenant) {
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), orderTimeout)
 	defer cancel()
 	changed, err := h.cfg.Docket.SetShadow(ctx, tenant, on, o.Who, o.Reason)
@@ -193,40 +197,22 @@ func (h *handler) report(w http.ResponseWriter, r *http.Request, tenant string) 
 }
 
 func (h *handler) writeReport(w http.ResponseWriter, r *http.Request, tenant string, from, to time.Time, contentType string, write func(Report, io.Writer) error) {
-	if !h.beginReading(w, r) {
-		return
-	}
-	defer h.endReading()
-	report, err := h.cfg.Report(r.Context(), tenant, from, to)
-	if err != nil {
-		refuseOrder(w, err)
-		return
-	}
-	var b bytes.Buffer
-	if err := write(report, &b); err != nil {
-		refuse(w, http.StatusInternalServerError, "the report cannot be written: "+err.Error())
-		return
-	}
-	// The page has a style sheet in it, and nothing else that a browser would run or load.
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-	writeAs(w, http.StatusOK, contentType, b.Bytes())
+	h.readLedger(w, r, tenant, func() (answer func(), err error) {
+		report, err := h.cfg.Report(r.Context(), tenant, from, to)
+		if err != nil {
+			return nil, err
+		}
+		var b bytes.Buffer
+		if err := write(report, &b); err != nil {
+			return func() { refuse(w, http.StatusInternalServerError, "the report cannot be written: "+err.Error()) }, nil
+		}
+		return func() {
+			// The page has a style sheet in it, and nothing else that a browser would run or load.
+			w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
+			writeAs(w, http.StatusOK, contentType, b.Bytes())
+		}, nil
+	})
 }
-
-// beginReading waits for the turn to read the ledger at length, or answers the
-// request.
-func (h *handler) beginReading(w http.ResponseWriter, r *http.Request) bool {
-	select {
-	case h.reading <- struct{}{}:
-		return true
-	case <-r.Context().Done():
-	case <-time.After(orderTimeout):
-	}
-	w.Header().Set("Retry-After", "10")
-	refuse(w, http.StatusServiceUnavailable, "the ledger is being read for others: try again")
-	return false
-}
-
-func (h *handler) endReading() { <-h.reading }
 
 // moment reads a time of the query: RFC 3339, or a day in UTC.
 func moment(name, s string, otherwise time.Time) (time.Time, error) {

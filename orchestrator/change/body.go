@@ -18,7 +18,7 @@ const (
 	// maxReading bounds the large bodies in memory at one time: a webhook's has
 	// to be read whole before its signature says whether it is wanted at all.
 	// Bodies known to be below smallBody are not held up by them.
-	maxReading = 8
+	maxReading = 4
 	smallBody  = 64 << 10
 	// maxDepth is how deeply JSON may be nested. GitHub's payloads stay below 10.
 	maxDepth = 64
@@ -40,10 +40,16 @@ func wrong(format string, args ...any) error {
 	return refuse(http.StatusBadRequest, format, args...)
 }
 
-var reading = make(chan struct{}, maxReading)
+// Large bodies of anybody, and of those who have shown a secret before: the
+// former, however slowly they send, leave room for the latter.
+var (
+	readingAnybodys = make(chan struct{}, maxReading)
+	readingKnown    = make(chan struct{}, maxReading)
+)
 
-// withBody calls take with the whole body, of at most MaxBody bytes.
-func withBody(w http.ResponseWriter, r *http.Request, take func(body []byte) error) error {
+// withBody calls take with the whole body, of at most MaxBody bytes. Large ones
+// wait for no place in reading.
+func withBody(w http.ResponseWriter, r *http.Request, reading chan struct{}, take func(body []byte) error) error {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return refuse(http.StatusMethodNotAllowed, "changes are sent with POST")

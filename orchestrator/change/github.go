@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// webhookName is what a webhook is called where it is refused.
+const webhookName = "webhook"
+
 // maxPush is how many commits of one push are kept, the newest.
 const maxPush = 50
 
@@ -17,7 +20,7 @@ const maxPush = 50
 //
 // Payloads: https://docs.github.com/en/webhooks/webhook-events-and-payloads
 func (rc *Receiver) GitHub(w http.ResponseWriter, r *http.Request, tenant, secret string) {
-	rc.serve(w, r, tenant, "webhook", func(body []byte) (receipt, error) {
+	rc.serve(w, r, tenant, webhookName, func(body []byte) (receipt, error) {
 		if err := verifySignature(r.Header, body, secret); err != nil {
 			return receipt{}, err
 		}

@@ -80,14 +80,14 @@ type Poller struct {
 // feed is a list that is asked for again and again.
 type feed struct{ url, etag string }
 
-var repoName = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/[A-Za-z0-9._-]{1,100}$`)
+var repoName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+$`)
 
 // NewPoller finds what an operator got wrong. It asks for nothing yet.
 func NewPoller(cfg PollerConfig) (*Poller, error) {
 	if cfg.Tenant == "" || cfg.Store == nil {
 		return nil, errors.New("a poller needs a tenant and a store")
 	}
-	if !repoName.MatchString(cfg.Repo) || strings.HasSuffix(cfg.Repo, "/.") || strings.HasSuffix(cfg.Repo, "/..") {
+	if len(cfg.Repo) > 140 || !repoName.MatchString(cfg.Repo) || strings.HasSuffix(cfg.Repo, "/.") || strings.HasSuffix(cfg.Repo, "/..") {
 		return nil, fmt.Errorf("%q is no GitHub repository; write owner/name, such as acme/payments", cfg.Repo)
 	}
 	if cfg.Branch == "*" {

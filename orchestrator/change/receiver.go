@@ -47,7 +47,12 @@ func (rc *Receiver) log() *slog.Logger {
 // serve answers with what take made of the body, or with why it did not.
 func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, tenant, what string, take func(body []byte) (receipt, error)) {
 	var got receipt
-	err := withBody(w, r, func(body []byte) (err error) {
+	reading, whole := readingKnown, false
+	if what == webhookName {
+		reading = readingAnybodys
+	}
+	err := withBody(w, r, reading, func(body []byte) (err error) {
+		whole = true
 		got, err = take(body)
 		return err
 	})
@@ -65,8 +70,11 @@ func (rc *Receiver) serve(w http.ResponseWriter, r *http.Request, tenant, what s
 			rc.Denied(tenant, what, status)
 		}
 	case http.StatusBadRequest, http.StatusUnsupportedMediaType:
-		// Whoever sent this has proved to be allowed to: it is a mistake, not a flood.
-		rc.log().Warn("a change was refused", "tenant", tenant, "what", what, "status", status, "reason", err)
+		// Whoever sent a whole body has proved to be allowed to: it is a mistake, not
+		// a flood. A webhook's body that breaks off is anybody's.
+		if whole {
+			rc.log().Warn("a change was refused", "tenant", tenant, "what", what, "status", status, "reason", err)
+		}
 	}
 	answer(w, status, struct {
 		Error string `json:"error"`

@@ -3,11 +3,13 @@ package change
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -242,6 +244,11 @@ func TestManyLargeBodies(t *testing.T) {
 	if got := in.commit(t, post(form, strings.Repeat("x", smallBody+1))); got.status != 503 || !strings.Contains(got.Error, "try again") {
 		t.Error("one too many:", got.text)
 	}
+	push := httptest.NewRecorder()
+	in.GitHub(push, webhook("ping", "d-1", `{"zen":"`+strings.Repeat("x", smallBody)+`"}`), "pay", secret)
+	if push.Code != http.StatusOK {
+		t.Error("a large webhook beside them:", push.Body)
+	}
 	if got := in.commit(t, post(form, "sha="+sha(1))); got.Added != 1 {
 		t.Error("a small one beside them:", got.text)
 	}
@@ -297,4 +304,25 @@ func FuzzEvent(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whoever knows no secret can make no line of the log.
+func TestOnlyTheAllowedAreLogged(t *testing.T) {
+	in := newInbox(Open("", func() time.Time { return noon }, quiet()))
+	var log strings.Builder
+	in.Log = slog.New(slog.NewTextHandler(&log, nil))
+	broken := webhook("push", "d-1", "{}")
+	broken.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
+	forged := webhook("push", "d-1", "{")
+	forged.Header.Set("X-Hub-Signature-256", sign("{", "guessed"))
+	for _, r := range []*http.Request{broken, forged} {
+		in.GitHub(httptest.NewRecorder(), r, "pay", secret)
+	}
+	if log.Len() > 0 {
+		t.Errorf("strangers are logged: %s", log.String())
+	}
+	in.GitHub(httptest.NewRecorder(), webhook("push", "d-1", "{"), "pay", secret)
+	if !strings.Contains(log.String(), "is not JSON") {
+		t.Errorf("a mistake of the webhook's own is not logged: %q", log.String())
+	}
 }

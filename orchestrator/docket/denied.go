@@ -16,7 +16,10 @@ const (
 	denialInterval = time.Minute
 	// maxDenials bounds how many kinds of denials are told apart: what is
 	// claimed by those who are denied is theirs to choose.
-	maxDenials = 256
+	maxDenials = 1024
+	// maxStrangers bounds those that claim to be for a tenant that there is not:
+	// whoever invents names is not to fill the ledger with them.
+	maxStrangers = 8
 	// denialBatch is how many entries of them go into one call of the ledger.
 	denialBatch = 64
 	// longestClaim bounds what others chose to say, in bytes.
@@ -26,10 +29,11 @@ const (
 // A denial is access refused, told apart by tenant and what was asked for.
 type denial struct {
 	tenant, what string
+	stranger     bool // there is no such tenant
 }
 
 // othersDenied is where denials go once there are too many kinds of them.
-var othersDenied = denial{what: "further denials, of too many kinds to be told apart"}
+var othersDenied = denial{what: "further denials, of too many kinds to be told apart", stranger: true}
 
 // A tally counts the denials of a kind.
 type tally struct {
@@ -40,18 +44,19 @@ type tally struct {
 
 // denials are counted by anybody and recorded by Run. Safe for concurrent use.
 type denials struct {
-	mu      sync.Mutex
-	tallies map[denial]*tally
+	mu        sync.Mutex
+	tallies   map[denial]*tally
+	strangers int // of tallies, those of no tenant
 }
 
 // add counts one. It returns true when it is the first that is to be recorded,
 // so that Run must be woken.
-func (d *denials) add(tenant, what string, status int) bool {
-	key := denial{tenant: cut(tenant), what: cut(what)}
+func (d *denials) add(tenant, what string, stranger bool, status int) bool {
+	key := denial{tenant: cut(tenant), what: cut(what), stranger: stranger}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.tallies[key]
-	if t == nil && len(d.tallies) >= maxDenials-1 {
+	if t == nil && (len(d.tallies) >= maxDenials-1 || stranger && d.strangers >= maxStrangers-1) {
 		key = othersDenied
 		t = d.tallies[key]
 	}
@@ -61,6 +66,9 @@ func (d *denials) add(tenant, what string, status int) bool {
 			d.tallies = map[denial]*tally{}
 		}
 		d.tallies[key] = t
+		if key.stranger {
+			d.strangers++
+		}
 	}
 	t.status, t.count = status, t.count+1
 	return t.count == 1
@@ -86,6 +94,9 @@ func (d *denials) due(now time.Time, last bool) []dueDenial {
 			list = append(list, dueDenial{key, *t})
 		case t.count == 0 && rested:
 			delete(d.tallies, key)
+			if key.stranger {
+				d.strangers--
+			}
 		}
 	}
 	slices.SortFunc(list, func(a, b dueDenial) int {

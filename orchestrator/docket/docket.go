@@ -33,7 +33,7 @@ var (
 	// understood.
 	ErrNotReady = errors.New("the docket is not ready")
 	// ErrNotFound says that there is no such tenant or incident.
-	ErrNotFound = errors.New("not on the docket")
+	ErrNotFound = errors.New("not known")
 	// ErrInvalid says that an order is wrong in itself. Nothing was recorded.
 	ErrInvalid = errors.New("this cannot be recorded")
 )
@@ -153,7 +153,7 @@ func (d *Docket) Submit(o incident.Observation) {
 // a tenant becomes at most one entry a minute, with the count. tenant may be
 // what was claimed by whoever was refused. It never waits.
 func (d *Docket) Denied(tenant, what string, status int) {
-	if d.denials.add(tenant, what, status) {
+	if d.denials.add(tenant, what, d.desk(tenant) == nil, status) {
 		d.rouse()
 	}
 }

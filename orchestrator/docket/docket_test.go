@@ -3,6 +3,7 @@ package docket
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -67,6 +68,37 @@ func TestLifeOfAnIncident(t *testing.T) {
 		}
 		s.stop()
 		proper(t, l)
+	})
+}
+
+// What an operator reads: a line for each event, and none again after a restart.
+func TestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPaper()
+		s := start(t, l, settings())
+		s.sees(target(breached("payments"), "db", policy.Down))
+		s.sees(breached("payments"))
+		s.stop()
+		before := s.log
+		s = start(t, l, settings())
+		s.sees(target(calm("payments"), "db", policy.Up))
+		s.stop()
+		proper(t, l)
+		var lines []string
+		for line := range strings.Lines(before.String() + s.log.String()) {
+			level, what, _ := strings.Cut(line[strings.Index(line, "level="):], " tenant=payments")
+			lines = append(lines, level)
+			if !strings.Contains(what, "incident=inc-") && !strings.Contains(level, "target") {
+				t.Errorf("which incident? %s", line)
+			}
+		}
+		want := []string{
+			`level=WARN msg="target down"`, `level=WARN msg="incident opened"`, `level=INFO msg="incident advanced"`,
+			`level=WARN msg="incident is still open"`, `level=INFO msg="target up"`, `level=INFO msg="incident ended"`,
+		}
+		if !slices.Equal(lines, want) {
+			t.Errorf("the log has\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+		}
 	})
 }
 

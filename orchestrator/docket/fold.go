@@ -46,8 +46,11 @@ func (d *Docket) applyTo(k *desk, r ledger.Record) {
 		if err == nil && ours {
 			err = k.apply(r.Index, entry)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			k.stop(refused(r.Index, err))
+		case ours && d.clerk.ready:
+			d.announce(r.Index, entry)
 		}
 	})
 }

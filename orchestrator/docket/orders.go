@@ -71,7 +71,7 @@ func (d *Docket) about(k *desk) incident.About {
 }
 
 func unknownIncident(tenant, id string) error {
-	return fmt.Errorf("the incident %q of %q is %w, which has the newest %d", cut(id), cut(tenant), ErrNotFound, maxSummaries)
+	return fmt.Errorf("the incident %q of %q is %w: countersign incident list has those there are, and the newest %d of them can be marked", cut(id), cut(tenant), ErrNotFound, maxSummaries)
 }
 
 // give has Run carry out an order, and waits for it.

@@ -174,32 +174,34 @@ func TestManyKindsOfDenials(t *testing.T) {
 		l := newPaper()
 		l.befall(fault{err: errors.New("input/output error")})
 		s := start(t, l, settings())
-		const kindsOfThem = 10 * maxDenials
+		const kindsOfThem = 100 * maxStrangers
 		for i := range kindsOfThem {
 			s.Denied(fmt.Sprint(i)+strings.Repeat("x", 1<<16), "shadow", 403)
 		}
-		if n := len(s.denials.tallies); n > maxDenials {
-			t.Errorf("%d kinds are told apart", n)
-		}
+		s.Denied("payments", "shadow", 403)
 		l.befall(fault{})
 		time.Sleep(rounds)
 		synctest.Wait()
-		total := 0.0
+		total, ofPayments, recorded := 0.0, 0.0, 0
 		for _, e := range l.entries(t) {
-			if e.Entry.Kind == incident.KindAccessDenied {
-				total += e.Entry.Metadata["count"].(float64)
+			if m := e.Entry.Metadata; e.Entry.Kind == incident.KindAccessDenied {
+				recorded++
+				total += m["count"].(float64)
+				if m["tenant"] == "payments" {
+					ofPayments += m["count"].(float64)
+				}
 			}
 		}
-		if total != kindsOfThem {
-			t.Errorf("%v of %d denials are recorded", total, kindsOfThem)
+		if total != kindsOfThem+1 || ofPayments != 1 || recorded > maxStrangers+1 {
+			t.Errorf("%d entries record %v of %d denials, and %v of the one of payments", recorded, total, kindsOfThem+1, ofPayments)
 		}
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
 		s.Denied("a", "shadow", 403)
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
-		if n := len(s.denials.tallies); n > 1 {
-			t.Errorf("%d kinds are remembered", n)
+		if n := len(s.denials.tallies); n > 1 || s.denials.strangers > 1 {
+			t.Errorf("%d kinds are remembered, %d of them of strangers", n, s.denials.strangers)
 		}
 		s.stop()
 		proper(t, l)

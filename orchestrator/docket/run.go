@@ -79,6 +79,7 @@ func (d *Docket) prepare(ctx context.Context) error {
 		if !d.clerk.ready {
 			d.clerk.ready = true
 			d.refusal.Store(nil)
+			d.resume()
 		}
 		err = d.clerk.ledger.Err()
 	}

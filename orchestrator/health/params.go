@@ -157,8 +157,8 @@ func (p Params) Faults() []Fault {
 		{"min_tick_samples", float64(p.MinTickSamples), 1, maxParam},
 		{"z_threshold", p.ZThreshold, 0.1, maxParam},
 		{"z_ticks", float64(p.ZTicks), 1, 100},
-		{"min_baseline_ticks", float64(p.MinBaselineTicks), 2, 100_000},
-		{"max_baseline_ticks", float64(p.MaxBaselineTicks), float64(p.MinBaselineTicks), 100_000},
+		{"min_baseline_ticks", float64(p.MinBaselineTicks), 2, maxBaseline},
+		{"max_baseline_ticks", float64(p.MaxBaselineTicks), float64(p.MinBaselineTicks), maxBaseline},
 		{"min_effect_share", p.MinEffectShare, 0, maxParam},
 		{"min_effect_ms", p.MinEffectMS, 0, maxParam},
 		{"adaptive_sigmas", p.AdaptiveSigmas, 0, maxParam},
@@ -177,6 +177,10 @@ func (p Params) Faults() []Fault {
 	}
 	return faults
 }
+
+// maxBaseline is six hours of ticks: what a restart can restore, and what the
+// evidence of a decision has room for.
+const maxBaseline = 6 * 60 * 60 / 5
 
 // maxParam bounds every threshold so that no product of two overflows.
 const maxParam = 1e9

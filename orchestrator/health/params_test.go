@@ -28,6 +28,7 @@ func TestParamsValidate(t *testing.T) {
 		{"unknown mode", func(p *Params) { p.Gates.ZScore = "maybe" }, "gates.z_score"},
 		{"no tick in a row", func(p *Params) { p.ZTicks = 0 }, "z_ticks"},
 		{"short memory", func(p *Params) { p.MaxBaselineTicks = 10 }, "max_baseline_ticks"},
+		{"memory longer than a restart restores", func(p *Params) { p.MaxBaselineTicks = 4321 }, "max_baseline_ticks"},
 		{"one score", func(p *Params) { p.TrendScores = 1 }, "trend_scores"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -28,7 +28,7 @@ const (
 	maxDecision = 160 << 10
 	maxWindow   = 64 << 10
 	maxRoutes   = 48 << 10
-	maxPolicy   = 64 << 10
+	maxPolicy   = policy.MaxBytes
 	maxChanges  = 32 << 10
 	maxDocument = 48 << 10
 )
@@ -67,7 +67,7 @@ func (x *exhibits) add(name string, data []byte, limit int) {
 }
 
 func (x *exhibits) addJSON(name string, v any, limit int) {
-	data, err := json.Marshal(v)
+	data, err := marshal(v)
 	if err != nil {
 		x.omit(name, clean(err.Error(), maxPhrase))
 		return

@@ -103,7 +103,8 @@ func (s *scene) force(r *rand.Rand) {
 	e := s.about().entry("", "")
 	e.Stage = stages[r.IntN(len(stages))]
 	if s.state.Open != nil && r.IntN(4) > 0 { // else hardly any would be legal
-		e.Stage = s.state.Open.Stage.Next()[0]
+		legal := s.state.Open.Stage.Next() // the last is that it recovers
+		e.Stage = legal[r.IntN(max(1, len(legal)-1))]
 	}
 	e.Kind, e.IncidentID, e.Time = KindOf(e.Stage), id, later(e.Time, s.state.LastTime)
 	if e.Actor = actors[e.Kind][0]; e.Actor == anyHuman {

@@ -172,7 +172,7 @@ func (s *replay) decision() {
 		return
 	}
 	s.compare("decision", decoded(record.Decision), decoded(again))
-	s.consequence(after, decision, p)
+	s.consequence(record.Input.Time, after, decision, p)
 	if record.Input.Reported == nil {
 		s.p95(record.Decision)
 	}
@@ -233,7 +233,7 @@ func (s *replay) whyOmitted(name string) string {
 }
 
 // consequence compares what was done with what follows from the decision.
-func (s *replay) consequence(after policy.State, d policy.Decision, p *policy.Policy) {
+func (s *replay) consequence(observed time.Time, after policy.State, d policy.Decision, p *policy.Policy) {
 	expect := func(field string, ok bool) {
 		if !ok {
 			s.differs(field, "true", "false")
@@ -251,10 +251,15 @@ func (s *replay) consequence(after policy.State, d policy.Decision, p *policy.Po
 	if why := clean(d.Why, maxReason); why != s.entry.Reason {
 		s.differs("reason", s.entry.Reason, why)
 	}
+	s.compare("facts", jsonOf(s.entry.Metadata["facts"]), jsonOf(factsOf(d)))
+	if s.entry.Kind == KindOf(Detected) {
+		gates, _ := gatesOf(d.Breaches)
+		s.compare("gates", jsonOf(s.entry.Metadata["gates"]), jsonOf(gates))
+	}
 	if s.entry.Kind == KindOf(Validated) {
-		held, after := s.entry.Time.Sub(s.started), seconds(p.Incident.ValidateAfterSeconds)
-		if held < after {
-			s.differs("held", held.String(), after.String()+" or more")
+		held, needed := heldFor(s.entry.Time, s.started, observed, after.Service), seconds(p.Incident.ValidateAfterSeconds)
+		if held < needed {
+			s.differs("held", held.String(), needed.String()+" or more")
 		}
 	}
 }

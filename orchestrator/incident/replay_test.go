@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,12 @@ func windowOf(took time.Duration) *histogram.Snapshot {
 func decided(t *testing.T) *scene {
 	t.Helper()
 	s := newScene(t)
+	s.decide()
+	return s
+}
+
+func (s *scene) decide() {
+	s.t.Helper()
 	var before policy.State
 	for i := range 40 {
 		took := 50 * time.Millisecond
@@ -53,7 +60,6 @@ func decided(t *testing.T) *scene {
 		s.step(o)
 		s.pass(5 * time.Second)
 	}
-	return s
 }
 
 func (s *scene) theCase() Case {
@@ -132,6 +138,19 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
+// TestReplayBehindTheLedger: what a sidecar decided whose clock was put back
+// comes out the same, too.
+func TestReplayBehindTheLedger(t *testing.T) {
+	s := newScene(t)
+	s.step(s.recovered())
+	s.pass(-3 * time.Hour)
+	s.decide()
+	c := s.theCase()
+	if r := Replay(c, s.blob); r.Outcome != Same || c.Stage != Recovered || !slices.ContainsFunc(r.Steps, func(s ReplayedStep) bool { return s.Kind == KindOf(Validated) }) {
+		t.Errorf("%s, %s: %+v", c.Stage, r.Outcome, r.Steps)
+	}
+}
+
 func TestReplayFindsWhatDiffers(t *testing.T) {
 	// rewrite changes an entry's blob, and its sum with it.
 	rewrite := func(file string, change func([]byte) []byte) func(*scene, *Entry) {
@@ -175,6 +194,8 @@ func TestReplayFindsWhatDiffers(t *testing.T) {
 		"another window":   {rewrite(WindowFile, func([]byte) []byte { return other }), Differs, "p95"},
 		"no window":        {rewrite(WindowFile, func([]byte) []byte { return []byte("x") }), Differs, WindowFile},
 		"another reason":   {func(_ *scene, e *Entry) { e.Reason = "because" }, Differs, "reason"},
+		"other facts":      {func(_ *scene, e *Entry) { e.Metadata["facts"].(map[string]any)["p95_ms"] = 12.0 }, Differs, "facts.p95_ms"},
+		"another gate":     {func(_ *scene, e *Entry) { e.Metadata["gates"] = []any{map[string]any{"key": "z_score"}} }, Differs, "gates"},
 		"lost evidence":    {func(s *scene, e *Entry) { delete(s.blobs, e.Evidence[0].SHA256) }, Unproven, ""},
 		"none recorded":    {func(_ *scene, e *Entry) { e.Evidence = nil }, Unproven, ""},
 		"damaged evidence": {func(s *scene, e *Entry) { s.blobs[e.Evidence[0].SHA256] = []byte("{}") }, Differs, DecisionFile},
@@ -187,7 +208,8 @@ func TestReplayFindsWhatDiffers(t *testing.T) {
 			first := r.Steps[0]
 			found := c.field == ""
 			for _, d := range first.Differences {
-				found = found || strings.HasPrefix(d.Field, c.field) && d.Recorded != d.Replayed
+				named := d.Field == c.field || strings.HasSuffix(c.field, ".") && strings.HasPrefix(d.Field, c.field)
+				found = found || named && d.Recorded != d.Replayed
 			}
 			if r.Outcome != c.want || first.Outcome != c.want || !found || (c.want == Unproven) != (len(first.Missing) > 0) {
 				t.Errorf("%s: %+v", r.Outcome, first)
@@ -196,6 +218,25 @@ func TestReplayFindsWhatDiffers(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+func TestReplayOfAValidationTooEarly(t *testing.T) {
+	s := decided(t)
+	c := s.theCase()
+	for i := range c.Entries {
+		if e := &c.Entries[i].Entry; e.Kind == KindOf(Validated) {
+			e.Time = c.StartedAt.Add(29 * time.Second)
+		}
+	}
+	found := false
+	for _, step := range Replay(c, s.blob).Steps {
+		for _, d := range step.Differences {
+			found = found || step.Kind == KindOf(Validated) && d == Difference{"held", "29s", "30s or more"}
+		}
+	}
+	if !found {
+		t.Error("nothing differs")
 	}
 }
 

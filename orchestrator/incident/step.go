@@ -118,7 +118,7 @@ func (st *step) targets() {
 	left := targetsPerStep
 	for _, name := range slices.Sorted(maps.Keys(st.o.After.Targets)) {
 		t, on := st.o.After.Targets[name], st.Targets[name]
-		if !st.recordable(name) || t.State != policy.Up && t.State != policy.Down {
+		if !st.recordable(name) || t.State != policy.Up && t.State != policy.Down || st.restless(t, on) {
 			continue
 		}
 		for _, kind := range changed(t, on) {
@@ -223,9 +223,9 @@ func (st *step) incident() {
 	if st.Open == nil {
 		return
 	}
-	held := st.about.Time.Sub(st.Open.StartedAt)
+	held := heldFor(st.about.Time, st.Open.StartedAt, st.o.Input.Time, st.o.After.Service)
 	switch {
-	case st.o.Decision.Recovered:
+	case st.o.Decision.Recovered && !st.unheard():
 		st.recover(held)
 	case st.Open.Stage == Detected:
 		e := st.stage(Proposed)
@@ -235,6 +235,42 @@ func (st *step) incident() {
 	case st.Open.Stage == Proposed && st.o.Decision.Breached && held >= seconds(st.o.Policy.Incident.ValidateAfterSeconds):
 		st.validate(held)
 	}
+}
+
+// unheard says whether too little was heard since of a target that is DOWN or
+// flapping by the ledger: after a restart the policy does not know that it was.
+func (st *step) unheard() bool {
+	if st.o.Policy.Failures.Mode != health.On {
+		return false
+	}
+	for name, t := range st.o.After.Targets {
+		on := st.Targets[name]
+		if t.State == policy.Unknown && (on.State == policy.Down || on.Flapping) || st.restless(t, on) {
+			return true
+		}
+	}
+	return false
+}
+
+// restless says whether a target that is flapping by the ledger has not yet been
+// quiet for long enough, whether or not the policy has forgotten that it was.
+func (st *step) restless(t policy.Target, on TargetRecord) bool {
+	return on.Flapping && st.o.Input.Time.Sub(t.LastStateChangeAt) < seconds(st.o.Policy.Flap.QuietSeconds)
+}
+
+// ahead is how much later than what it is about an entry may be before its time
+// must be the ledger's, and not the clock's.
+const ahead = time.Minute
+
+// heldFor is how long an incident has lasted by the entries' times. Where a clock
+// that went back is behind the ledger these stand still, and it is as long as the
+// policy has called the service DOWN, when that is longer.
+func heldFor(at, started, observed time.Time, service policy.Target) time.Duration {
+	held := at.Sub(started)
+	if at.Sub(observed) > ahead && service.State == policy.Down {
+		held = max(held, observed.Sub(service.LastStateChangeAt))
+	}
+	return held
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -259,7 +295,7 @@ func (st *step) detect() {
 	if omitted > 0 {
 		e.Metadata["gates_omitted"] = omitted
 	}
-	st.facts(e)
+	e.Metadata["facts"] = factsOf(st.o.Decision)
 	x := st.evidence()
 	var lines []string
 	if len(st.o.Changes) > 0 {
@@ -303,9 +339,9 @@ func gateOf(b policy.Breach) map[string]any {
 
 func keyOf(b policy.Breach) string { return clean(b.Key, maxName) }
 
-// facts adds what was measured to an entry.
-func (st *step) facts(e Entry) {
-	v := st.o.Decision.Verdict
+// factsOf is what was measured, as an entry has it.
+func factsOf(d policy.Decision) map[string]any {
+	v := d.Verdict
 	facts := map[string]any{
 		"status": string(v.Status), "score": v.HealthScore.Score, "sample_size": v.Metrics.SampleSize,
 	}
@@ -317,7 +353,7 @@ func (st *step) facts(e Entry) {
 			facts[name] = *value
 		}
 	}
-	e.Metadata["facts"] = facts
+	return facts
 }
 
 // join records breaches that the open incident did not have yet.
@@ -344,7 +380,7 @@ func (st *step) validate(held time.Duration) {
 	e := st.stage(Validated)
 	e.Decision = "validate"
 	e.Metadata["held_seconds"] = held.Seconds()
-	st.facts(e)
+	e.Metadata["facts"] = factsOf(st.o.Decision)
 	id := st.Open.ID
 	st.emit(st.evidence().attach(e))
 	for _, m := range st.o.validated(id, held) {
@@ -356,7 +392,7 @@ func (st *step) recover(lasted time.Duration) {
 	e := st.stage(Recovered)
 	e.Decision = "recover"
 	e.Metadata["lasted_seconds"] = lasted.Seconds()
-	st.facts(e)
+	e.Metadata["facts"] = factsOf(st.o.Decision)
 	id := st.Open.ID
 	st.emit(st.evidence().attach(e))
 	st.emit(st.tell(e, st.o.recovered(id, lasted)))

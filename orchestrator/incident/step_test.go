@@ -282,3 +282,149 @@ func TestTooManyTargets(t *testing.T) {
 		t.Errorf("%v, want %v", kinds(got), want)
 	}
 }
+
+// TestTargetUnheardOf: after a restart the policy does not know that a target
+// was DOWN, and the incident that is about it must not end before it does.
+func TestTargetUnheardOf(t *testing.T) {
+	s := newScene(t)
+	o := s.breached("consecutive_failures:db")
+	o.After.Targets["db"] = policy.Target{State: policy.Down, ConsecutiveFailures: 2}
+	s.step(o)
+	s.restart()
+	state := func(now policy.TargetState) Observation {
+		s.pass(5 * time.Second)
+		o := s.recovered()
+		o.After.Targets["db"] = policy.Target{State: now}
+		return o
+	}
+	if got := kinds(s.step(state(policy.Unknown))); slices.Contains(got, KindOf(Recovered)) {
+		t.Errorf("db was not asked since: %v", got)
+	}
+	if got := kinds(s.step(state(policy.Up))); !slices.Contains(got, KindOf(Recovered)) {
+		t.Errorf("db is up again: %v", got)
+	}
+	// A gate that does not count does not keep it open, nor does a target that
+	// the policy has no more.
+	for name, o := range map[string]func() Observation{
+		"shadow": func() Observation {
+			s.policy.Failures.Mode = health.Shadow
+			return state(policy.Unknown)
+		},
+		"no target": s.recovered,
+	} {
+		s.policy = policy.Default()
+		down := s.breached("consecutive_failures:db")
+		down.After.Targets["db"] = policy.Target{State: policy.Down, ConsecutiveFailures: 2}
+		s.step(down)
+		if got := kinds(s.step(o())); !slices.Contains(got, KindOf(Recovered)) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// TestFlappingGoesOnAfterARestart: a target that was flapping is not steady, and
+// not told of anew, because the policy has forgotten that it was.
+func TestFlappingGoesOnAfterARestart(t *testing.T) {
+	s := newScene(t)
+	o := s.breached("consecutive_failures:db")
+	o.After.Targets["db"] = policy.Target{State: policy.Down, Flapping: true}
+	s.step(o)
+	s.restart()
+	s.pass(time.Minute)
+	changed := s.now
+	see := func(state policy.TargetState) []string {
+		o := s.recovered()
+		o.After.Targets["db"] = policy.Target{State: state}
+		if state != policy.Unknown {
+			o.After.Targets["db"] = policy.Target{State: state, LastStateChangeAt: changed}
+		}
+		return kinds(s.step(o))
+	}
+	for _, state := range []policy.TargetState{policy.Unknown, policy.Up, policy.Down, policy.Up} {
+		for _, kind := range see(state) {
+			if kind != KindOf(Proposed) {
+				t.Errorf("%s: %s", state, kind)
+			}
+		}
+	}
+	s.pass(5*time.Minute - time.Second)
+	if got := see(policy.Up); len(got) > 0 {
+		t.Errorf("a second too early: %v", got)
+	}
+	s.pass(time.Second)
+	if got, want := see(policy.Up), []string{KindTargetSteady, KindOf(Recovered), KindEffectSuppressed}; !slices.Equal(got, want) {
+		t.Errorf("after five minutes of quiet: %v, want %v", got, want)
+	}
+}
+
+// TestClockBehindTheLedger: while a clock that was put back has all entries at
+// one time, an incident is validated by the ticks' times.
+func TestClockBehindTheLedger(t *testing.T) {
+	s := newScene(t)
+	s.step(s.recovered())
+	s.pass(-3 * time.Hour)
+	began := s.now
+	breached := func() Observation {
+		o := s.breached("z_score")
+		o.After.Service = policy.Target{State: policy.Down, LastStateChangeAt: began}
+		return o
+	}
+	var got []string
+	for range 8 {
+		s.pass(5 * time.Second)
+		for _, e := range s.step(breached()) {
+			got = append(got, fmt.Sprintf("%s %s", e.Kind, s.now.Sub(began)))
+			if !e.Time.Equal(start) {
+				t.Errorf("%s is of %s", e.Kind, e.Time)
+			}
+		}
+	}
+	want := []string{
+		"incident.detected 5s", "effect.suppressed 5s", "incident.proposed 10s",
+		"incident.validated 30s", "effect.suppressed 30s", "effect.suppressed 30s",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestLargestDecisionIsRecorded: with the longest baseline, the most checks and
+// the longest reasons that there are, what was decided on is still evidence.
+func TestLargestDecisionIsRecorded(t *testing.T) {
+	s := newScene(t)
+	s.policy.Health.MaxBaselineTicks = 4320
+	for i := range 50 {
+		s.policy.Checks = append(s.policy.Checks, policy.Check{
+			Name: fmt.Sprintf("%s-%02d", strings.Repeat("c", 60), i), URL: "http://127.0.0.1/", Method: "GET", IntervalSeconds: 5, TimeoutSeconds: 1,
+		})
+	}
+	if err := s.policy.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	var before policy.State
+	for i := range 4320 {
+		before.Health.BaselineMS = append(before.Health.BaselineMS, 1234.567891+float64(i))
+	}
+	for i := range int64(360) {
+		before.Burn = append(before.Burn, policy.Minute{Unix: start.Unix() + i*60, Requests: 1_000_000, Errors: 100_000})
+	}
+	var o Observation
+	for range 2 {
+		s.pass(5 * time.Second)
+		o = s.observation()
+		for _, c := range s.policy.Checks {
+			o.Input.Checks = append(o.Input.Checks, policy.CheckResult{Target: c.Name, Time: s.now, Reason: strings.Repeat("<", 200), LatencyMS: 1234.567891})
+		}
+		o.Before = before
+		o.After, o.Decision = policy.Decide(before, o.Input, s.policy)
+		before = o.After
+	}
+	for _, e := range s.step(o) {
+		if e.Metadata["evidence_omitted"] != nil {
+			t.Errorf("%s: %v", e.Kind, e.Metadata["evidence_omitted"])
+		}
+	}
+	if s.state.Open == nil {
+		t.Error("no incident opened")
+	}
+}

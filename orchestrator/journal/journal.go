@@ -172,16 +172,23 @@ func (j *Journal) record(ctx context.Context, log *ledger.Log, kind string) {
 	}
 }
 
-// time is now, or the time of the last entry where the clock has gone back
+// lookBack is how many entries may follow the latest: such as rotations of the
+// key, by a command that has only the clock to go by.
+const lookBack = 16
+
+// time is now, or the time of the latest entry where the clock has gone back
 // behind it: what comes later in the ledger is never earlier.
 func (j *Journal) time(log *ledger.Log) time.Time {
-	now := j.cfg.Now().UTC()
-	leaf, err := log.Entry(log.Checkpoint().Size - 1)
-	var last struct{ Time time.Time }
-	if err == nil && json.Unmarshal(leaf, &last) == nil && last.Time.After(now) {
-		return last.Time
+	latest := j.cfg.Now().UTC()
+	size := log.Checkpoint().Size
+	for i := size; i > 0 && size-i < lookBack; i-- {
+		leaf, err := log.Entry(i - 1)
+		var e struct{ Time time.Time }
+		if err == nil && json.Unmarshal(leaf, &e) == nil && e.Time.After(latest) {
+			latest = e.Time
+		}
 	}
-	return now
+	return latest
 }
 
 // opened is the ledger while it is open, else nil and why it is not.

@@ -127,18 +127,27 @@ func TestAClockThatGoesBack(t *testing.T) {
 	}
 	late := now
 	now = now.Add(-time.Hour)
+	log, err := ledger.Open(t.Context(), cfg.Ledger)
+	if err == nil {
+		_, err = log.Append(t.Context(), []ledger.Entry{{Leaf: []byte(`{"v":1,"kind":"other.step","time":"2026-01-02T02:04:05Z"}`)}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
 	j = start(t, cfg)
-	j.awaitSize(t, 4)
+	j.awaitSize(t, 5)
 	if err := j.stop(); err != nil {
 		t.Fatal(err)
 	}
 	now = late.Add(time.Hour)
-	log, err := ledger.Open(t.Context(), cfg.Ledger)
-	if err != nil {
+	if log, err = ledger.Open(t.Context(), cfg.Ledger); err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	for r, err := range log.Entries(3, 5) {
+	for r, err := range log.Entries(4, 6) {
 		var e entry
 		if err != nil || json.Unmarshal(r.Leaf, &e) != nil || !e.Time.Equal(late) {
 			t.Errorf("entry %d is %s, %v", r.Index, r.Leaf, err)

@@ -61,6 +61,12 @@ func TestBurnRates(t *testing.T) {
 		if found := burning(quiet, Default()); len(found) != 0 {
 			t.Errorf("five failed requests in five minutes fired: %+v", found)
 		}
+		for i := range quiet {
+			quiet[i].Errors = 2
+		}
+		if found := burning(quiet, Default()); len(found) != 1 {
+			t.Errorf("ten failed requests in five minutes did not fire: %+v", found)
+		}
 	})
 }
 

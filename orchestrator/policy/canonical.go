@@ -10,6 +10,10 @@ import (
 	"io"
 )
 
+// MaxBytes is how long the canonical form of a policy may be: evidence that the
+// ledger always takes.
+const MaxBytes = 64 << 10
+
 // Canonical is the whole document as canonical JSON: keys sorted, no space,
 // numbers as ECMAScript prints them (RFC 8785 for this set of types). It
 // panics on a policy that Validate refuses: NaN and infinities have no JSON.

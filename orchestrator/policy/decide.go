@@ -41,6 +41,8 @@ type State struct {
 	CalmSince time.Time `json:"calm_since,omitzero"`
 	// Proven says that the service was seen to work since it last breached.
 	Proven bool `json:"proven"`
+	// Since is when the ticks began to come without a pause or a leap of the clock.
+	Since time.Time `json:"since,omitzero"`
 }
 
 // Breach is one condition that holds against the service.
@@ -70,9 +72,15 @@ type Decision struct {
 	Why string `json:"why"`
 }
 
-// maxTickGap is the time between two ticks above which nobody knows what was
-// in between, so that no duration is measured across it.
-const maxTickGap = time.Minute
+const (
+	// maxTickGap is the time between two ticks above which nobody knows what was
+	// in between, so that no duration is measured across it.
+	maxTickGap = time.Minute
+	// settling is how long after a start too few latencies to judge by are
+	// waited for: an incident that a crash has interrupted must not recover
+	// only because the window is still empty.
+	settling = time.Minute
+)
 
 // Decide concludes what one tick means by a policy that Validate accepts. It
 // is pure: the same arguments give the same state and decision.
@@ -111,7 +119,11 @@ func (s State) arrive(now time.Time) State {
 		s.Service.State = Unknown
 	}
 	gap := now.Sub(s.At)
-	if s.At.IsZero() || gap >= 0 && gap <= maxTickGap {
+	if !s.At.IsZero() && gap >= 0 && gap <= maxTickGap {
+		return s
+	}
+	s.Since = now
+	if s.At.IsZero() {
 		return s
 	}
 	s.CalmSince = time.Time{}
@@ -175,6 +187,8 @@ func (s *State) notCalm(v health.Verdict, t *tally, now time.Time, p *Policy) st
 		why = t.first(health.GateFailures, health.GateBurnRate)
 	case !s.Proven:
 		why = "nothing has shown that the service works: too few requests, and no successful check"
+	case s.Service.State == Unknown && now.Sub(s.Since) < settling && !s.judged(v, p):
+		why = fmt.Sprintf("too little was measured since the start to say that it works: %d latencies in %s", v.Metrics.SampleSize, now.Sub(s.Since).Round(time.Second))
 	}
 	if why != "" {
 		s.CalmSince = time.Time{}
@@ -187,6 +201,15 @@ func (s *State) notCalm(v health.Verdict, t *tally, now time.Time, p *Policy) st
 		return fmt.Sprintf("score %s is above %s, for %s of %s", figure(score), figure(p.Incident.RecoverAbove), calm.Round(time.Second), after)
 	}
 	return ""
+}
+
+// judged says whether the gates over latencies had enough to speak up.
+func (s *State) judged(v health.Verdict, p *Policy) bool {
+	if v.Metrics.SampleSize < p.Health.MinSamples {
+		return false
+	}
+	compared := p.Health.Gates.ZScore == health.On && v.Baseline.Ticks >= p.Health.MinBaselineTicks
+	return !compared || len(s.Health.Anomalies) >= p.Health.ZTicks-1
 }
 
 func reported(r *Reported, p *Policy) []finding {

@@ -198,6 +198,35 @@ func TestHysteresis(t *testing.T) {
 	}
 }
 
+func TestRecoveryIsAboveItsThreshold(t *testing.T) {
+	s := newSeries(t)
+	between := measured(1000, 49, 50)
+	s.see(failing)
+	s.p.Incident.RecoverAbove = s.see(between).Verdict.HealthScore.Score
+	if d := s.times(10, between); d.Recovered {
+		t.Errorf("at the threshold: %s", d.Why)
+	}
+	s.p.Incident.RecoverAbove -= 0.01
+	if d := s.times(3, between); !d.Recovered {
+		t.Errorf("above it: %s", d.Why)
+	}
+}
+
+// TestSilenceIsNoRecovery: that the service worked before it broke is no sign
+// that it works.
+func TestSilenceIsNoRecovery(t *testing.T) {
+	s := newSeries(t)
+	s.times(10, fine)
+	s.see(failing)
+	if d := s.times(30, silence); d.Recovered || !strings.Contains(d.Why, "nothing has shown") {
+		t.Errorf("nobody asked: recovered %v, %s", d.Recovered, d.Why)
+	}
+	s.see(measured(int(s.p.Failures.MinRequests), 0, 50))
+	if d := s.times(2, silence); !d.Recovered {
+		t.Errorf("it was seen to work: %s", d.Why)
+	}
+}
+
 func TestModes(t *testing.T) {
 	for _, c := range []struct {
 		mode             health.Mode
@@ -287,7 +316,7 @@ func TestBaselineLearnsNothingInAnIncident(t *testing.T) {
 }
 
 func TestClockJumps(t *testing.T) {
-	for _, jump := range []time.Duration{-time.Hour, -24 * time.Hour * 400, 5 * time.Hour, 24 * time.Hour * 400} {
+	for _, jump := range []time.Duration{-30 * time.Second, -time.Hour, -24 * time.Hour * 400, 5 * time.Hour, 24 * time.Hour * 400} {
 		t.Run(fmt.Sprint(jump), func(t *testing.T) {
 			s := newSeries(t)
 			s.times(30, fine)
@@ -300,7 +329,11 @@ func TestClockJumps(t *testing.T) {
 				t.Error("recovered at once")
 			}
 			s.now = s.now.Add(jump)
-			if d := s.see(fine); d.Recovered || d.Breached {
+			d := s.see(fine)
+			if at := s.state.Service.LastStateChangeAt; at.After(s.now) {
+				t.Errorf("after the jump the service changed at %s, and it is %s", at, s.now)
+			}
+			if d.Recovered || d.Breached {
 				t.Errorf("after the jump breached %v, recovered %v: %s", d.Breached, d.Recovered, d.Why)
 			}
 			if d := s.times(2, fine); !d.Recovered {
@@ -308,4 +341,58 @@ func TestClockJumps(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestARestartIsNoRecovery: a service that is as slow after a restart as it was
+// before has not recovered while too little is measured to see it.
+func TestARestartIsNoRecovery(t *testing.T) {
+	window := func(n int, p95 float64, tick int) health.Measurement {
+		m := measured(tick, 0, p95)
+		m.Window = measured(n, 0, p95).Window
+		return m
+	}
+	t.Run("the window is empty", func(t *testing.T) {
+		s := newSeries(t)
+		// One request a second, so that twenty latencies take twenty seconds.
+		for n := 5; n < 20; n += 5 {
+			if d := s.see(window(n, 4000, 5)); d.Breached || d.Recovered {
+				t.Fatalf("with %d latencies breached %v, recovered %v: %s", n, d.Breached, d.Recovered, d.Why)
+			}
+		}
+		if d := s.see(window(20, 4000, 5)); !d.Breached {
+			t.Errorf("with 20 latencies: %s", d.Why)
+		}
+	})
+	t.Run("anomalies are not in a row yet", func(t *testing.T) {
+		s := newSeries(t)
+		s.p.Health.ZTicks, s.p.Health.Gates.RateOfChange = 5, health.Off
+		for i := range 30 {
+			s.see(measured(100, 0, 90+20*float64(i%2)))
+		}
+		s.state = State{Health: health.State{BaselineMS: s.state.Health.BaselineMS}} // as after a restart
+		for range 4 {
+			if d := s.see(measured(100, 0, 900)); d.Breached || d.Recovered {
+				t.Fatalf("breached %v, recovered %v: %s", d.Breached, d.Recovered, d.Why)
+			}
+		}
+		if d := s.see(measured(100, 0, 900)); !d.Breached {
+			t.Errorf("five in a row: %s", d.Why)
+		}
+	})
+	t.Run("with enough it need not wait", func(t *testing.T) {
+		s := newSeries(t)
+		if d := s.times(3, fine); !d.Recovered {
+			t.Error(d.Why)
+		}
+	})
+	t.Run("with little for good it waits no longer than a minute", func(t *testing.T) {
+		s := newSeries(t)
+		few := window(10, 50, 1)
+		if d := s.times(14, few); d.Recovered {
+			t.Errorf("after 65 s: %s", d.Why)
+		}
+		if d := s.see(few); !d.Recovered {
+			t.Errorf("after 70 s: %s", d.Why)
+		}
+	})
 }

@@ -222,6 +222,24 @@ func TestProblemsAreAllFound(t *testing.T) {
 	}
 }
 
+// TestPolicyFitsIntoTheLedger: a policy that could not be recorded could not be
+// replayed.
+func TestPolicyFitsIntoTheLedger(t *testing.T) {
+	p := Default()
+	for i := range 50 {
+		p.Checks = append(p.Checks, Check{
+			Name: fmt.Sprint("c", i), URL: "http://127.0.0.1/", Method: "GET", BodyContains: strings.Repeat("b", 1024), IntervalSeconds: 5, TimeoutSeconds: 1,
+		})
+	}
+	if err := p.Validate(); err != nil || len(p.Canonical()) > MaxBytes {
+		t.Errorf("%d bytes: %v", len(p.Canonical()), err)
+	}
+	p.Checks[7].URL += strings.Repeat("u", 10_000)
+	if err := p.Validate(); err == nil || !strings.Contains(err.Error(), "checks must be shorter") {
+		t.Errorf("%d bytes: %v", len(p.Canonical()), err)
+	}
+}
+
 func env(pairs ...string) func(string) string {
 	return func(name string) string {
 		if i := slices.Index(pairs, name); i >= 0 {

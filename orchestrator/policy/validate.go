@@ -45,6 +45,12 @@ func (p *Policy) faults() faults {
 	f.timing("upstream", p.Upstream.IntervalSeconds, p.Upstream.TimeoutSeconds)
 	f.checks(p.Checks)
 	f.duration("changes.before", p.Changes.BeforeSeconds, 0, 7*24*time.Hour)
+	if len(f) > 0 {
+		return f // with NaN, say, there is no canonical form
+	}
+	if n := len(p.Canonical()); n > MaxBytes {
+		f.add("checks", "must be shorter: the whole policy has %d bytes in the form in which it is recorded, and at most %d are kept", n, MaxBytes)
+	}
 	return f
 }
 
@@ -143,7 +149,7 @@ func (f *faults) timing(key string, interval, timeout float64) {
 	f.duration(key+".timeout", timeout, 100*time.Millisecond, time.Minute)
 }
 
-var checkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,62}$`)
+var checkName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]*$`)
 
 func (f *faults) checks(checks []Check) {
 	if len(checks) > 50 {
@@ -153,7 +159,7 @@ func (f *faults) checks(checks []Check) {
 	for i, c := range checks {
 		key := fmt.Sprintf("checks[%d]", i)
 		switch before, taken := first[c.Name]; {
-		case !checkName.MatchString(c.Name):
+		case len(c.Name) > 63 || !checkName.MatchString(c.Name):
 			f.add(key+".name", "must be 1 to 63 of a-z, 0-9, point, hyphen and underscore, not %q", c.Name)
 		case taken && before < 0:
 			f.add(key+".name", "must not be %q: every policy has a target of that name", c.Name)

@@ -138,7 +138,7 @@ func (c *cases) finish() Incidents {
 	}
 	out.Unmarked = out.Total - out.FalseAlarms - out.Confirmed
 	out.Detection = c.sum
-	out.List = slices.Clone(c.list)
+	out.List = append([]Incident{}, c.list...) // a list in JSON, also when it is empty
 	slices.Reverse(out.List)
 	return out
 }

@@ -32,18 +32,29 @@ type table struct {
 	rows [][]string
 }
 
+// facts says that the table has no head: its first column names what the second has.
+func (t table) facts() bool { return len(t.head) == 2 && t.head[0] == "" }
+
 // maxCell is how much of a text is shown, in characters; the JSON has all of it.
 const maxCell = 400
 
 // document tells the report.
 func (r Report) document() document {
 	return document{
-		title: "Shadow report: " + clean(r.Tenant),
+		title: r.title(),
 		lead:  r.lead(),
 		sections: []section{
 			r.overview(), r.modes(), r.incidents(), r.notices(), r.targets(), r.policies(), r.denied(), r.proof(),
 		},
 	}
+}
+
+// title names the service, and the tenant where that is another name.
+func (r Report) title() string {
+	if len(r.Services) != 1 || r.Services[0] == r.Tenant {
+		return "Shadow report: " + clean(r.Tenant)
+	}
+	return fmt.Sprintf("Shadow report: %s (tenant %s)", clean(r.Services[0]), clean(r.Tenant))
 }
 
 func (r Report) lead() []string {
@@ -56,8 +67,8 @@ func (r Report) lead() []string {
 		counted(in.Total, "incident was", "incidents were"), counted(x.Notifications, "notification", "notifications"),
 		counted(x.Links, "approval link", "approval links"), counted(x.Executions, "execution", "executions"))}
 	if in.Total > 0 {
-		text = append(text, fmt.Sprintf("People marked %s and confirmed %d; %s not marked.",
-			counted(in.FalseAlarms, "incident as a false alarm", "incidents as false alarms"), in.Confirmed, counted(in.Unmarked, "is", "are")))
+		text = append(text, fmt.Sprintf("Marked by people: %s, %d confirmed; %d not marked.",
+			counted(in.FalseAlarms, "false alarm", "false alarms"), in.Confirmed, in.Unmarked))
 	}
 	return text
 }
@@ -79,7 +90,7 @@ func (r Report) overview() section {
 	}
 	total := fmt.Sprint(in.Total)
 	if len(stages) > 0 {
-		total += ": " + strings.Join(stages, ", ")
+		total += ", of which " + strings.Join(stages, ", ")
 	}
 	rows = append(rows,
 		[]string{"Incidents", total},
@@ -90,11 +101,11 @@ func (r Report) overview() section {
 	x := r.Effects
 	var events []string
 	for _, e := range slices.Sorted(maps.Keys(x.ByEvent)) {
-		events = append(events, fmt.Sprintf("%d %s", x.ByEvent[e], clean(e)))
+		events = append(events, fmt.Sprintf("%d %s", x.ByEvent[e], clean(spaced(e))))
 	}
 	notifications := fmt.Sprint(x.Notifications)
 	if len(events) > 0 {
-		notifications += ": " + strings.Join(events, ", ")
+		notifications += ", of which " + strings.Join(events, ", ")
 	}
 	rows = append(rows,
 		[]string{"Notifications kept back", notifications},
@@ -213,13 +224,13 @@ func (r Report) policies() section {
 		s.text = append(s.text, counted(n, "change has", "changes have")+" the version of the policy before, and other content.")
 	}
 	s.text = leftOut(s.text, r.Policies.LeftOut, "earlier policy")
-	s.table.head = []string{"From", "To", "Version", "Digest", "Entry", ""}
+	s.table.head = []string{"From", "To", "Version", "Digest", "Entry", "Note"}
 	for _, p := range slices.Backward(r.Policies.List) {
-		flag := ""
+		note := "–"
 		if p.Unversioned {
-			flag = "CHANGED WITHOUT A NEW VERSION"
+			note = "CHANGED WITHOUT A NEW VERSION"
 		}
-		s.table.rows = append(s.table.rows, []string{stamp(p.From), stamp(p.To), clean(p.Version), clean(p.Digest), fmt.Sprint(p.Entry), flag})
+		s.table.rows = append(s.table.rows, []string{stamp(p.From), stamp(p.To), clean(p.Version), clean(p.Digest), fmt.Sprint(p.Entry), note})
 	}
 	return s
 }
@@ -287,6 +298,8 @@ func seconds(s *float64) string {
 	switch {
 	case s == nil:
 		return "–"
+	case *s < 0.01:
+		return "under 0.01 s"
 	case *s < 10:
 		return fmt.Sprintf("%.2f s", *s)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // style is all there is of design: a page that prints on A4, and that becomes
@@ -22,6 +23,7 @@ table{border-collapse:collapse;width:100%;margin:.5rem 0;font-size:.86rem;font-v
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line)}
 th{color:var(--faint);font-weight:600}
 thead th,.time{white-space:nowrap}
+.whole{overflow-wrap:normal}
 table.facts th{width:14rem}
 pre{background:var(--tint);padding:.75rem;white-space:pre-wrap;font:.86rem/1.4 ui-monospace,monospace}
 @media screen and (max-width:45rem){
@@ -37,7 +39,7 @@ table.facts th{width:8rem}
 :root{color-scheme:light;--ink:#000;--faint:#444;--line:#bbb;--paper:#fff;--tint:#f4f4f4}
 body{padding:0;max-width:none;font-size:9.5pt}
 h2,thead,tr,pre{break-inside:avoid}
-h2{break-after:avoid}
+h2{break-after:avoid;margin-top:1.2rem}
 thead{display:table-header-group}
 table{font-size:8pt}
 }
@@ -92,12 +94,28 @@ func (p page) paragraphs(all []string) {
 	}
 }
 
+// longestWhole is the longest word for which a narrow column still has room.
+const longestWhole = 12
+
+// breaks lets names such as absolute_threshold/latency_spike go on in the next line.
+var breaks = strings.NewReplacer("/", "/<wbr>", "_", "_<wbr>")
+
+// whole says that no word of a cell needs to be broken, wherever it stands.
+func whole(cell string) bool {
+	for _, word := range strings.FieldsFunc(cell, func(r rune) bool { return strings.ContainsRune(" -/_", r) }) {
+		if utf8.RuneCountInString(word) > longestWhole {
+			return false
+		}
+	}
+	return true
+}
+
 // table writes a list with a head, or facts, whose head is their first column.
 func (p page) table(t table) {
 	if len(t.rows) == 0 {
 		return
 	}
-	if strings.Join(t.head, "") == "" {
+	if t.facts() {
 		p.write("<table class=\"facts\">\n<tbody>\n")
 		for _, row := range t.rows {
 			p.write(`<tr><th scope="row">`, html.EscapeString(row[0]), "</th><td>", html.EscapeString(row[1]), "</td></tr>\n")
@@ -116,8 +134,10 @@ func (p page) table(t table) {
 			class := ""
 			if _, err := time.Parse(time.DateTime, cell); err == nil {
 				class = ` class="time"`
+			} else if whole(cell) {
+				class = ` class="whole"`
 			}
-			p.write("<td", class, ` data-label="`, html.EscapeString(t.head[n]), `">`, html.EscapeString(cell), "</td>")
+			p.write("<td", class, ` data-label="`, html.EscapeString(t.head[n]), `"><span>`, breaks.Replace(html.EscapeString(cell)), "</span></td>")
 		}
 		p.write("</tr>\n")
 	}

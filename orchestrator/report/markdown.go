@@ -34,7 +34,14 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 		for _, p := range s.text {
 			write("\n", markdown(p), "\n")
 		}
-		if len(s.table.rows) > 0 {
+		switch {
+		case len(s.table.rows) == 0:
+		case s.table.facts():
+			write("\n")
+			for _, row := range s.table.rows {
+				write("- ", markdown(row[0]), ": ", markdown(row[1]), "\n")
+			}
+		default:
 			write("\n", markdownRow(s.table.head), "|", strings.Repeat(" --- |", len(s.table.head)), "\n")
 			for _, row := range s.table.rows {
 				write(markdownRow(row))

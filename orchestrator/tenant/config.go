@@ -35,14 +35,31 @@ type Config struct {
 	Where string
 }
 
+// String names the tenant and where it is asked, without what the URL's query
+// says: that may be a secret, and this is logged.
+func (c Config) String() string {
+	where, _, asks := strings.Cut(c.HealthURL, "?")
+	if asks {
+		where += "?…"
+	}
+	return c.ID + " at " + where
+}
+
+// Same says whether both are the same tenant with the same settings, wherever
+// they stand in a file.
+func (c Config) Same(other Config) bool {
+	c.Where = other.Where
+	return c == other
+}
+
 var (
-	idPattern  = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	idPattern  = regexp.MustCompile(`^[a-z0-9-]+$`)
 	envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // ValidID says whether s can be the id of a tenant. The word webhook cannot:
 // the paths of the admin API have it in the same place.
-func ValidID(s string) bool { return idPattern.MatchString(s) && s != "webhook" }
+func ValidID(s string) bool { return len(s) <= 63 && idPattern.MatchString(s) && s != "webhook" }
 
 // ParseList reads the list below "tenants:" of a configuration. An unknown or
 // repeated key is a problem, as is everything that cannot be used.

@@ -87,3 +87,15 @@ func TestWrongTenantsAreToldWithTheirPlace(t *testing.T) {
 		}
 	}
 }
+
+func TestATenantIsNamedWithoutItsQuery(t *testing.T) {
+	c := Config{ID: "pay", HealthURL: "https://pay.example/health?token=hunter2", Where: "c.yaml:2:5"}
+	if got := c.String(); got != "pay at https://pay.example/health?…" {
+		t.Errorf("it is named %q", got)
+	}
+	moved, other := c, c
+	moved.Where, other.HealthURL = "c.yaml:9:5", "https://pay.example/health?token=hunter3"
+	if !c.Same(moved) || c.Same(other) {
+		t.Error("a tenant at another line is another, or one with another URL is the same")
+	}
+}

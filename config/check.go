@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/tenant"
 	"github.com/countersign-dev/countersign/proxy"
 	"github.com/countersign-dev/countersign/strictyaml"
@@ -122,6 +123,23 @@ func address(s string) error {
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return fmt.Errorf("has port %q in %q: it must be a number from 0 to 65535", port, s)
+	}
+	return nil
+}
+
+// unless is a check that the empty text passes: it stands for none.
+func unless(check func(string) error) func(string) error {
+	return func(s string) error {
+		if s == "" {
+			return nil
+		}
+		return check(s)
+	}
+}
+
+func publicURL(s string) error {
+	if _, err := approval.ParsePublicURL(s); err != nil {
+		return fmt.Errorf("is not usable: %w", err)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ package config
 import (
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/notify"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 	"github.com/countersign-dev/countersign/orchestrator/tenant"
 )
 
@@ -29,7 +31,12 @@ type Config struct {
 	Ledger    Ledger
 	History   History
 	Changes   Changes
-	Tenants   []tenant.Config
+	Approval  Approval
+	// What follows are lists, which only the file can have.
+	Tenants  []tenant.Config
+	Actions  recovery.Catalogue
+	Channels []notify.Config
+	Contacts []notify.Contact
 }
 
 // Upstream says where the API is and how to reach it.
@@ -136,6 +143,15 @@ type Changes struct {
 	GitHubBranch    string
 	GitHubTokenFile string
 	GitHubAPI       string
+}
+
+// Approval is the public listener, where people decide.
+type Approval struct {
+	// Listen is its address; there is none when it is empty.
+	Listen    string
+	PublicURL string
+	CertFile  string
+	KeyFile   string
 }
 
 // Default returns the settings of a sidecar that was told nothing. Only the

@@ -192,4 +192,13 @@ var fields = []Field{
 		func(c *Config) *string { return &c.Changes.GitHubTokenFile }),
 	field("changes.github_api", "github-api", "base URL of GitHub's REST API",
 		func(c *Config) *string { return &c.Changes.GitHubAPI }, httpURL),
+
+	field("approval.listen", "approval-listen", "HOST:PORT of the public listener, which answers the pages behind approval links and nothing else; empty opens none",
+		func(c *Config) *string { return &c.Approval.Listen }, unless(address)),
+	field("approval.public_url", "public-url", "URL under which people reach the public listener, such as https://approve.example.com; links begin with it",
+		func(c *Config) *string { return &c.Approval.PublicURL }, unless(publicURL)),
+	field("approval.cert_file", "approval-tls-cert", "PEM certificate chain; with the key it makes the public listener speak TLS, and is read again when it changes",
+		func(c *Config) *string { return &c.Approval.CertFile }),
+	field("approval.key_file", "approval-tls-key", "PEM private key of that certificate",
+		func(c *Config) *string { return &c.Approval.KeyFile }),
 }

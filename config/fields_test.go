@@ -16,7 +16,7 @@ func leaves(c *Config) map[string]any {
 	sections := reflect.ValueOf(c).Elem()
 	for i := range sections.NumField() {
 		section := sections.Field(i)
-		if sections.Type().Field(i).Name == "Tenants" {
+		if section.Kind() != reflect.Struct {
 			continue // a list, which only the file has
 		}
 		for j := range section.NumField() {
@@ -77,7 +77,7 @@ func samples(f Field) [3]string {
 	switch f.Key {
 	case "upstream.url":
 		return [3]string{"https://file:1", "https://env:2", "https://flag:3"}
-	case "listen.address", "admin.address":
+	case "listen.address", "admin.address", "approval.listen":
 		return [3]string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
 	case "log.format":
 		return [3]string{"json", "text", "json"}
@@ -91,7 +91,7 @@ func samples(f Field) [3]string {
 		return [3]string{"false", "true", "false"}
 	case "changes.github_repo":
 		return [3]string{"a/file", "a/env", "a/flag"}
-	case "changes.github_api":
+	case "changes.github_api", "approval.public_url":
 		return [3]string{"https://file", "https://env", "https://flag"}
 	case "ledger.min_free", "history.max_size":
 		return [3]string{"20MiB", "30MiB", "40MiB"}
@@ -136,6 +136,14 @@ func companions(f Field) map[string]string {
 		return map[string]string{"tls-key": "k"}
 	case "listen.key_file":
 		return map[string]string{"tls-cert": "c"}
+	case "approval.listen":
+		return map[string]string{"public-url": "https://a"}
+	case "approval.public_url":
+		return map[string]string{"approval-listen": "127.0.0.1:9"}
+	case "approval.cert_file":
+		return map[string]string{"approval-tls-key": "k", "approval-listen": "127.0.0.1:9", "public-url": "https://a"}
+	case "approval.key_file":
+		return map[string]string{"approval-tls-cert": "c", "approval-listen": "127.0.0.1:9", "public-url": "https://a"}
 	}
 	return map[string]string{}
 }

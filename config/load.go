@@ -138,16 +138,10 @@ func (l *Loaded) together() (problems Problems) {
 	add := func(key, text string) {
 		problems = append(problems, Problem{Where: l.Origin(key).String(), Text: text})
 	}
-	switch {
-	case l.Listen.CertFile != "" && l.Listen.KeyFile == "":
-		add("listen.cert_file", "listen.cert_file is given without listen.key_file: TLS needs both")
-	case l.Listen.CertFile == "" && l.Listen.KeyFile != "":
-		add("listen.key_file", "listen.key_file is given without listen.cert_file: TLS needs both")
-	}
-	if l.Listen.Address == l.Admin.Address && !strings.HasSuffix(l.Admin.Address, ":0") {
-		add("admin.address", "admin.address is "+l.Admin.Address+", as listen.address is: give each a port of its own")
-	}
+	l.pairs(add)
+	l.ports(add)
 	problems = append(problems, tenant.CheckOwn(l.Tenants, l.Service.Tenant)...)
+	problems = append(problems, l.checkLists()...)
 	if len(l.Measure.Routes) > 0 && l.Measure.OpenAPI != "" {
 		add("measure.routes", "measure.routes and measure.openapi both name the routes: give one of them")
 	}
@@ -160,6 +154,42 @@ func (l *Loaded) together() (problems Problems) {
 	}
 	return problems
 }
+
+// pairs checks settings that need each other.
+func (l *Loaded) pairs(add func(key, text string)) {
+	for _, section := range []string{"listen", "approval"} {
+		cert, key := section+".cert_file", section+".key_file"
+		for _, pair := range [][2]string{{cert, key}, {key, cert}} {
+			if l.value(pair[0]) != "" && l.value(pair[1]) == "" {
+				add(pair[0], pair[0]+" is given without "+pair[1]+": TLS needs both")
+			}
+		}
+	}
+	const listen, public = "approval.listen", "approval.public_url"
+	switch {
+	case l.Approval.Listen != "" && l.Approval.PublicURL == "":
+		add(listen, listen+" is given without "+public+": links must begin with the URL under which people reach it")
+	case l.Approval.Listen == "" && l.Approval.PublicURL != "":
+		add(public, public+" is given without "+listen+": nothing would answer there")
+	case l.Approval.Listen == "" && l.Approval.CertFile != "":
+		add("approval.cert_file", "approval.cert_file is given without "+listen+": it is for that listener")
+	}
+}
+
+// ports checks that no two listeners are given the same one.
+func (l *Loaded) ports(add func(key, text string)) {
+	keys := []string{"listen.address", "admin.address", "approval.listen"}
+	for i, key := range keys {
+		for _, other := range keys[:i] {
+			if a := l.value(key); a != "" && a == l.value(other) && !strings.HasSuffix(a, ":0") {
+				add(key, key+" is "+a+", as "+other+" is: give each a port of its own")
+				break
+			}
+		}
+	}
+}
+
+func (l *Loaded) value(key string) string { return fieldOf(key).Value(l.Config) }
 
 func fieldOf(key string) Field {
 	return fields[slices.IndexFunc(fields, func(f Field) bool { return f.Key == key })]

@@ -1,12 +1,6 @@
 package config
 
-import (
-	"maps"
-	"slices"
-	"strings"
-
-	"github.com/countersign-dev/countersign/orchestrator/tenant"
-)
+import "maps"
 
 // Change is a setting whose value differs between two configurations.
 type Change struct {
@@ -35,18 +29,7 @@ func (l *Loaded) Reload(next *Loaded) (*Loaded, []Change) {
 			merged.origins[f.Key] = next.origins[f.Key]
 		}
 	}
-	if was, is := tenantNames(l.Tenants), tenantNames(next.Tenants); !slices.EqualFunc(l.Tenants, next.Tenants, tenant.Config.Same) {
-		changes = append(changes, Change{Field: Field{Key: tenantsSection}, Old: was, New: is})
-	}
-	return merged, changes
-}
-
-func tenantNames(list []tenant.Config) string {
-	var names []string
-	for _, t := range list {
-		names = append(names, t.String())
-	}
-	return strings.Join(names, ", ")
+	return merged, append(changes, listChanges(l.Config, next.Config)...)
 }
 
 func ofCertificate(f Field) bool {

@@ -9,7 +9,6 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"github.com/countersign-dev/countersign/orchestrator/tenant"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -28,9 +27,6 @@ func (l *Loaded) readYAML(name string, data []byte) Problems {
 	})
 }
 
-// tenantsSection is a list, which no flag and no variable can give.
-const tenantsSection = "tenants"
-
 func (d *document) origin(n *yaml.Node) Origin {
 	return Origin{Source: FromFile, Name: d.name, Line: n.Line, Column: n.Column}
 }
@@ -43,11 +39,12 @@ func (d *document) sections(root *yaml.Node) {
 		d.Problem(root, "the file must hold sections such as \"upstream:\" with their keys below")
 		return
 	}
+	found := map[string]*yaml.Node{}
 	d.Pairs(root, func(key, value *yaml.Node) {
 		known := keysOf(key.Value)
 		switch {
-		case key.Value == tenantsSection:
-			d.loaded.Tenants = tenant.ParseList(d.Reader, value)
+		case slices.Contains(listNames, key.Value):
+			found[key.Value] = value
 		case len(known) == 0:
 			d.Problem(key, "unknown section %q%s", key.Value, sectionHint(key.Value))
 		case strictyaml.IsNull(value):
@@ -57,6 +54,7 @@ func (d *document) sections(root *yaml.Node) {
 			d.section(key.Value, known, value)
 		}
 	})
+	d.lists(found)
 }
 
 func (d *document) section(section string, known []string, n *yaml.Node) {
@@ -154,7 +152,7 @@ func sectionNames() []string {
 			names = append(names, name)
 		}
 	}
-	return append(names, tenantsSection)
+	return append(names, listNames...)
 }
 
 // sectionHint also catches a flag's name or a section's key written at the

@@ -14,7 +14,7 @@ import (
 func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 	for _, tc := range []struct{ name, file, want string }{
 		{"unknown section", "lisen:\n  address: x\n", `c.yaml:1:1: unknown section "lisen"; did you mean "listen"?`},
-		{"unknown section, nothing near", "database: {}\n", `c.yaml:1:1: unknown section "database"; the sections are upstream, listen, admin, service, log, forwarded, limits, timeouts, measure, health, policy, ledger, history, changes, tenants`},
+		{"unknown section, nothing near", "database: {}\n", `c.yaml:1:1: unknown section "database"; the sections are upstream, listen, admin, service, log, forwarded, limits, timeouts, measure, health, policy, ledger, history, changes, approval, tenants, actions, channels, contacts`},
 		{"flag name at the top", "wait_upstream: 5s\n", `c.yaml:1:1: unknown section "wait_upstream"; did you mean "wait" in section "upstream"?`},
 		{"key at the top", "cert_file: x\n", `c.yaml:1:1: unknown section "cert_file"; did you mean "cert_file" in section "listen"?`},
 		{"unknown key", "listen:\n  adress: \":1\"\n", `c.yaml:2:3: unknown key "adress" in section "listen"; did you mean "address"?`},
@@ -156,23 +156,4 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%s was accepted with %q", fields[i].Key, fields[i].Value(l.Config))
 		}
 	})
-}
-
-func TestTenants(t *testing.T) {
-	const text = "tenants:\n  - id: billing\n    health_url: https://billing.example/health/alerts\n    secret_env: BILLING_SECRET\n"
-	l, err := Parse("c.yaml", []byte(text))
-	if err != nil || len(l.Tenants) != 1 || l.Tenants[0].ID != "billing" || l.Tenants[0].SecretEnv != "BILLING_SECRET" {
-		t.Fatalf("%+v, %v", l, err)
-	}
-	if _, err := Parse("c.yaml", []byte(text+"service:\n  tenant: billing\n")); err == nil || !strings.Contains(err.Error(), "c.yaml:2:") {
-		t.Errorf("a tenant with the id of the own service: %v", err)
-	}
-	none, err := Parse("c.yaml", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	merged, changes := none.Reload(l)
-	if len(changes) != 1 || changes[0].Applied || changes[0].New != "billing at https://billing.example/health/alerts" || len(merged.Tenants) != 0 {
-		t.Errorf("%+v, and the tenants are %+v", changes, merged.Tenants)
-	}
 }

@@ -92,6 +92,9 @@ func show(c *cli.Context, l *config.Loaded) error {
 		for _, f := range config.Fields() {
 			all[f.Key] = entry{f.Value(l.Config), l.Origin(f.Key).String()}
 		}
+		for _, i := range l.Items() {
+			all[i.Key] = entry{i.Value, i.From}
+		}
 		return printJSON(c, all)
 	}
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
@@ -102,6 +105,9 @@ func show(c *cli.Context, l *config.Loaded) error {
 			value = "-"
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", f.Key, value, l.Origin(f.Key))
+	}
+	for _, i := range l.Items() {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\n", i.Key, printable(i.Value), i.From)
 	}
 	return w.Flush()
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // maxSummaries is how many incidents of a tenant are kept in memory.
@@ -22,11 +23,14 @@ type desk struct {
 
 	// What follows is touched by Run's goroutine alone.
 	state      *incident.State
-	records    []record // oldest first; the last maxSummaries are those that count
-	stopped    string   // why nothing is decided until the next start
-	unrecorded string   // why what was decided last could not be recorded
-	shown      string   // the problem that was logged last
-	changed    bool     // records have, since they were published
+	records    []record          // oldest first; the last maxSummaries are those that count
+	stopped    string            // why nothing is decided until the next start
+	unrecorded string            // why what was decided last could not be recorded
+	shown      string            // the problem that was logged last
+	changed    bool              // records have, since they were published
+	seen       *sight            // what was observed last, nil at first
+	running    string            // the key of the action that is being run
+	receipt    *recovery.Receipt // of running, when it could not be recorded yet
 }
 
 // A record is an incident's summary and who gave its verdict.
@@ -117,6 +121,9 @@ func (k *desk) publish(ready bool, trouble string) {
 	if ready && k.stopped == "" {
 		v.Shadow, v.ShadowSince, v.Targets = k.state.Shadow, k.state.ShadowSince, maps.Clone(k.state.Targets)
 		v.Incident, v.Open = k.open()
+		if v.Incident != nil {
+			v.Asked = k.state.Asked(v.Incident.IncidentID)
+		}
 	}
 	k.view.Store(v)
 	if ready && k.changed {

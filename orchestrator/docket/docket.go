@@ -21,10 +21,12 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/change"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 var (
@@ -36,6 +38,9 @@ var (
 	ErrNotFound = errors.New("not known")
 	// ErrInvalid says that an order is wrong in itself. Nothing was recorded.
 	ErrInvalid = errors.New("this cannot be recorded")
+	// ErrNoLink says that nobody can decide anything by a link now: it was decided,
+	// or the service has recovered, or nothing was asked.
+	ErrNoLink = errors.New("there is nothing to decide")
 )
 
 // Ledger is what the docket needs of a ledger; *ledger.Log is one.
@@ -67,6 +72,22 @@ type Config struct {
 	// Changes are those of a tenant that came before a time, newest first. It
 	// is asked when an incident opens, and may be nil.
 	Changes func(tenant string, before time.Time) []change.Change
+
+	// Actions can be proposed and run. Contacts may be asked; without any, nothing is
+	// asked.
+	Actions  recovery.Catalogue
+	Contacts []Contact
+	// Secondary is how long the contacts of each level are asked before those of
+	// the next are: 300 s when 0.
+	Secondary time.Duration
+	// Execute runs an action that was authorized, as [Through] does. When nil,
+	// nothing is proposed. It is called once for each execution of this process.
+	Execute func(ctx context.Context, tenant string, a recovery.Action, v recovery.Vars, key string) recovery.Receipt
+	// Show adds to a page what the docket does not know, such as the chart. It may be
+	// nil, and is called by whoever calls [Docket.Look].
+	Show func(tenant string, v *approval.View)
+	// Changed is called when something was recorded. It must not block, and may be nil.
+	Changed func()
 }
 
 // View is what is known of a tenant at one moment. It is shared: nothing that
@@ -83,6 +104,8 @@ type View struct {
 	// summary; both nil while there is none.
 	Incident *health.Incident
 	Open     *incident.Summary
+	// Asked is the question about the open incident, nil when nothing was asked.
+	Asked *incident.Asked
 	// Targets are those that the ledger has something of, by name.
 	Targets map[string]incident.TargetRecord
 	// Problem says why nothing is decided, or that what was decided could not
@@ -100,6 +123,9 @@ type Docket struct {
 	wake    chan struct{} // has room for one: there is something to do
 	orders  chan *order
 	denials denials
+
+	refusals chan approval.Refusal // to be recorded
+	executed chan execution        // what has become of actions
 
 	began   atomic.Bool
 	ended   chan struct{}          // closed when Run has returned
@@ -120,6 +146,8 @@ type clerk struct {
 	ready   bool      // everything that the ledger had at first is applied
 	loaded  bool      // the policy in force is recorded
 	trouble string    // why nothing is decided for anybody
+	// executing is the context of actions that are run: it outlives that of Run.
+	executing context.Context
 }
 
 // New makes a docket. Nothing is decided before Run is under way.
@@ -130,7 +158,14 @@ func New(cfg Config) *Docket {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Secondary <= 0 {
+		cfg.Secondary = secondary
+	}
+	if cfg.Execute == nil {
+		cfg.Actions = nil
+	}
 	d := &Docket{cfg: cfg, wake: make(chan struct{}, 1), orders: make(chan *order), ended: make(chan struct{})}
+	d.refusals, d.executed = make(chan approval.Refusal, maxRefusals), make(chan execution)
 	d.digest = cfg.Policy.Digest()
 	for _, tenant := range cfg.Tenants {
 		d.desks = append(d.desks, newDesk(tenant))

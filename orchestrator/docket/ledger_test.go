@@ -114,7 +114,7 @@ func TestOnALedgerOnDisk(t *testing.T) {
 	}
 	proper(t, s.log)
 	want := "policy.loaded incident.detected effect.suppressed/incident shadow.off incident.proposed " +
-		"incident.validated effect.due/validated effect.due/validated incident.marked incident.recovered effect.due/recovered"
+		"incident.validated effect.due/validated incident.marked incident.recovered effect.due/recovered"
 	if got := kinds(entriesOf(t, s.log)); got != want {
 		t.Errorf("the ledger has\n%s, want\n%s", got, want)
 	}

@@ -19,6 +19,8 @@ func (d *Docket) observe(ctx context.Context, k *desk, o incident.Observation) {
 		o.Instance = d.cfg.Instance
 	}
 	now := d.now()
+	o.Plan = d.plan(k)
+	k.seen = &sight{at: d.cfg.Now(), decision: o.Decision}
 	drafts, err := k.state.Step(o, now)
 	if err == nil && opens(drafts) {
 		o.Changes = d.changes(k.tenant.ID, o.Input.Time)

@@ -14,6 +14,8 @@ type order struct {
 	// draft makes the entries from the state as it is when the order's turn has
 	// come: none when what is wanted is so already.
 	draft func(*desk) ([]incident.Draft, error)
+	// fresh has the latest observation looked at before.
+	fresh bool
 	done  chan outcome // has room for the one answer
 }
 
@@ -70,20 +72,40 @@ func (d *Docket) about(k *desk) incident.About {
 	}
 }
 
+// legal says why drafts may not be recorded: what is in the ledger stays there,
+// and nothing is decided with an entry that is not legal.
+func (k *desk) legal(drafts []incident.Draft) error {
+	state := k.state.Clone()
+	for _, draft := range drafts {
+		if draft.Entry.TenantID != k.tenant.ID {
+			continue // of a tenant that is not configured any more
+		}
+		if err := state.Apply(0, draft.Entry); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
+	return nil
+}
+
 func unknownIncident(tenant, id string) error {
 	return fmt.Errorf("the incident %q of %q is %w: countersign incident list has those there are, and the newest %d of them can be marked", cut(id), cut(tenant), ErrNotFound, maxSummaries)
 }
 
 // give has Run carry out an order, and waits for it.
 func (d *Docket) give(ctx context.Context, tenant string, draft func(*desk) ([]incident.Draft, error)) (recorded bool, err error) {
-	k := d.desk(tenant)
-	if k == nil {
+	return d.place(&order{ctx: ctx, desk: d.desk(tenant), draft: draft}, tenant)
+}
+
+// place has Run carry out an order of a tenant's, and waits for it.
+func (d *Docket) place(o *order, tenant string) (recorded bool, err error) {
+	if o.desk == nil {
 		return false, fmt.Errorf("the tenant %q is %w", cut(tenant), ErrNotFound)
 	}
 	if err := d.notReady(); err != nil {
 		return false, err
 	}
-	o := &order{ctx: ctx, desk: k, draft: draft, done: make(chan outcome, 1)}
+	ctx := o.ctx
+	o.done = make(chan outcome, 1)
 	select {
 	case d.orders <- o:
 	case <-d.ended:
@@ -121,9 +143,14 @@ func (d *Docket) obey(ctx context.Context, o *order) (out outcome) {
 		if k.stopped != "" {
 			return
 		}
+		if mail := k.mail.Load(); o.fresh && mail != nil && k.mail.CompareAndSwap(mail, nil) {
+			d.observe(ctx, k, *mail)
+		}
 		drafts, err := o.draft(k)
 		if err == nil && len(drafts) > 0 {
-			err = d.record(ctx, drafts)
+			if err = k.legal(drafts); err == nil {
+				err = d.record(ctx, drafts)
+			}
 		}
 		out = outcome{recorded: err == nil && len(drafts) > 0, err: err}
 	})

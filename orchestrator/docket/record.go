@@ -26,6 +26,9 @@ func (d *Docket) record(ctx context.Context, drafts []incident.Draft) error {
 	}
 	failure := d.append(ctx, entries)
 	found, err := d.catchUpTo(ctx, entries[0].Leaf)
+	if found && d.cfg.Changed != nil {
+		d.cfg.Changed()
+	}
 	switch {
 	case err != nil && failure == nil:
 		return fmt.Errorf("what was recorded cannot be read back: %w", err)

@@ -38,7 +38,9 @@ func (d *Docket) Run(ctx context.Context, l Ledger) (err error) {
 			}
 		}
 	}()
-	d.clerk.ledger = l
+	executing, abandon := context.WithCancel(context.WithoutCancel(ctx))
+	defer abandon()
+	d.clerk.ledger, d.clerk.executing = l, executing
 	d.reading.Store(&l)
 	d.refuse("the ledger is being read")
 	// Why it could not be done is in the views, and each observation tries again.
@@ -47,6 +49,7 @@ func (d *Docket) Run(ctx context.Context, l Ledger) (err error) {
 	d.work(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
+	d.awaitExecutions(last)
 	d.recordDenials(last, true)
 	d.refuse("the sidecar is stopping")
 	return nil
@@ -64,8 +67,14 @@ func (d *Docket) work(ctx context.Context) {
 			d.recordDenials(ctx, false)
 		case <-ticker.C:
 			d.recordDenials(ctx, false)
+			d.carryAll(ctx)
 		case o := <-d.orders:
 			o.done <- d.obey(ctx, o)
+			d.carry(ctx, o.desk)
+		case r := <-d.refusals:
+			d.recordRefusal(ctx, r)
+		case x := <-d.executed:
+			d.settle(ctx, x)
 		}
 	}
 }
@@ -102,6 +111,7 @@ func (d *Docket) observeAll(ctx context.Context) {
 		}
 		if d.prepare(ctx) == nil && k.stopped == "" {
 			d.contain(k, "deciding on an observation", func() { d.observe(ctx, k, *o) })
+			d.carry(ctx, k)
 		}
 		d.show(k)
 		if ctx.Err() != nil {

@@ -49,7 +49,7 @@ func (c Case) WriteText(w io.Writer) error {
 		if i == 0 {
 			fmt.Fprint(out, "\n   entry  what was said, or would have been\n")
 		}
-		fmt.Fprintf(out, "%8d  %s: %s\n", e.Index, effectName(e.Entry), clean(e.Entry.text("text"), maxText))
+		fmt.Fprintf(out, "%8d  %s: %s\n", e.Index, effectName(e.Entry), effectText(e.Entry))
 	}
 	return out.Flush()
 }
@@ -73,7 +73,28 @@ func effectName(e Entry) string {
 	if e.Kind == KindEffectSuppressed {
 		return "suppressed " + strings.ReplaceAll(clean(e.text("suppressed_action"), maxName), "_", " ")
 	}
+	if e.Kind == KindEffectReceipt {
+		list, _ := e.effects()
+		return "receipt of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ", "), "[]")
+	}
 	return strings.ReplaceAll(clean(e.text("effect"), maxName), "_", " ")
+}
+
+// effectText is what was said, or of a receipt what became of it.
+func effectText(e Entry) string {
+	if e.Kind != KindEffectReceipt {
+		return clean(e.text("text"), maxText)
+	}
+	text := clean(e.Decision, maxName)
+	for _, part := range []struct{ name, before string }{{"contact", " to "}, {"channel", " by "}, {"key", " with the key "}} {
+		if value := clean(e.text(part.name), maxName); value != "" {
+			text += part.before + value
+		}
+	}
+	if reason := clean(e.Reason, maxReason); reason != "" {
+		text += ": " + reason
+	}
+	return text
 }
 
 // changes are the lines of what changed before the incident.

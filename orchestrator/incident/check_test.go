@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/ledger/logtest"
 	"github.com/countersign-dev/countersign/ledger/verify"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // story is a ledger with everything that may be in one: the number of an entry
@@ -16,6 +17,7 @@ import (
 func story(t *testing.T) []Entry {
 	t.Helper()
 	s := newScene(t)
+	s.plan = Plan{Actions: recovery.Catalogue{restart}, Own: true, Contacts: []string{"ana", "ben"}}
 	s.step(s.observation()) // 1 policy.loaded
 	s.pass(time.Minute)
 	s.step(s.breached("z_score")) // 2 detected, 3 suppressed
@@ -29,22 +31,23 @@ func story(t *testing.T) []Entry {
 	s.pass(time.Minute)
 	s.step(s.breached("z_score")) // 11 proposed
 	s.pass(time.Minute)
-	s.step(s.breached("z_score"))                                // 12 validated, 13 due, 14 due
-	for _, to := range []Stage{Authorized, Executed, Resolved} { // 15, 16, 17
-		e := s.about().entry(KindOf(to), ActorExecutor)
-		e.IncidentID, e.Stage, e.ActionDigest = s.state.Open.ID, to, "sha256:action"
-		if to == Authorized {
-			e.Actor = "human:ana"
-		}
-		s.take(Draft{Entry: e})
-	}
+	s.step(s.breached("z_score")) // 12 validated, 13 offered to ana, 14 to ben, 15 due, 16 due
+	s.tap("ben", true)            // 17 approved
+	s.tap("ben", true)            // 18 refused
+	s.tap("ana", true)            // 19 authorized
+	s.carry()                     // 20 executed, 21 due
+	s.take(Receipt(s.about(), s.state.Open.ID, ActorExecutor, "delivered", "", map[string]any{
+		"effect_index": 15.0, "effect_indices": []any{15.0, 16.0}, "outcome": "delivered", "contact": "ana",
+	})) // 22
+	s.receive(recovery.Accepted) // 23 receipt
+	s.step(s.recovered())        // 24 resolved, 25 due
 	d, err := Mark(s.about(), s.entries[1].Entry.IncidentID, FalseAlarm, "ana", "a test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.take(d) // 18
+	s.take(d) // 26
 	s.pass(time.Minute)
-	s.step(s.breached("burn_rate")) // 19 detected, 20 due
+	s.step(s.breached("burn_rate")) // 27 detected, 28 due
 	s.take(Denied(s.about(), "GET /incidents", 403, 2, "other"))
 	var out []Entry
 	for _, e := range s.entries {
@@ -84,7 +87,7 @@ func TestSoundLedgers(t *testing.T) {
 		[]byte(`{"kind":"other.thing","n":1}`), []byte(`{"note":"INCIDENT","kind":"incidents"}`),
 	}
 	for name, leaves := range map[string][][]byte{
-		"all there is": entries, "before incidents": old, "both": append(old[:4:4], entries...),
+		"all there is": entries, "before incidents": old, "both": append(old[:4:4], entries[:21]...), // receipts name entries by their number
 		"a foreign kind later": append(entries[:5:5], old[2]),
 	} {
 		if r := audit(t, CheckOptions{}, leaves); r.Code != verify.Verified {
@@ -116,11 +119,11 @@ func TestBrokenRules(t *testing.T) {
 		"illegal transition":    {without(11), 11, "illegal transition of inc-", "from DETECTED to PROPOSED or RECOVERED", "VALIDATED"},
 		"of an ended one":       {insert(8, func(s []Entry) Entry { s[4].Time = s[6].Time; return s[4] }), 8, "of an incident that is not open", "none is", "which has ended"},
 		"of none":               {change(5, func(e *Entry) { e.IncidentID = "inc-000000-1" }), 5, "not open", "which is open", "which the ledger does not have"},
-		"without authorization": {without(15), 15, "execution without authorization", "AUTHORIZED", "EXECUTED"},
-		"another action":        {change(16, func(e *Entry) { e.ActionDigest = "sha256:x" }), 16, "not what was authorized", "sha256:action", "sha256:x"},
+		"without authorization": {without(19), 19, "execution without authorization", "AUTHORIZED", "EXECUTED"},
+		"another action":        {change(20, func(e *Entry) { e.ActionDigest = "sha256:x" }), 20, "not what was authorized", restart.Digest(), "sha256:x"},
 		"due in shadow":         {without(8), 9, "an effect in shadow mode", KindEffectSuppressed, KindEffectDue},
-		"authorized in shadow":  {insert(15, shadowOn), 16, "is AUTHORIZED in shadow mode", "nothing that has an effect", "incident.authorized"},
-		"executed in shadow":    {insert(16, shadowOn), 17, "is EXECUTED in shadow mode", "nothing that has an effect", "incident.executed"},
+		"authorized in shadow":  {insert(19, shadowOn), 20, "is AUTHORIZED in shadow mode", "nothing that has an effect", "incident.authorized"},
+		"executed in shadow":    {insert(20, shadowOn), 21, "is EXECUTED in shadow mode", "nothing that has an effect", "incident.executed"},
 		"suppressed while live": {change(10, func(e *Entry) { suppress(e) }), 10, "suppressed by a shadow mode that is off", KindEffectDue, KindEffectSuppressed},
 		"unknown policy":        {change(6, func(e *Entry) { e.PolicyDigest = other }), 6, "never recorded", KindPolicyLoaded, other},
 		"policy too late":       {without(1), 1, "never recorded", KindPolicyLoaded, "sha256:"},
@@ -137,9 +140,38 @@ func TestBrokenRules(t *testing.T) {
 		"unknown version":       {change(6, func(e *Entry) { e.V = 2 }), 6, "version", "1", "2"},
 		"stage of another kind": {change(5, func(e *Entry) { e.Stage = Validated }), 5, "not the one of the entry's kind", "PROPOSED", "VALIDATED"},
 		"joined twice":          {change(4, func(e *Entry) { e.Metadata["key"] = "z_score" }), 4, "part of it already", "", "z_score"},
-		"mark of none":          {change(18, func(e *Entry) { e.IncidentID = "inc-000000-1" }), 18, "does not have", "", "inc-000000-1"},
-		"id of before":          {change(19, func(e *Entry) { e.IncidentID = "inc-000000-2" }), 19, "later than those before", "later than inc-", "inc-000000-2"},
-		"nameless tenant":       {change(19, func(e *Entry) { e.TenantID = "" }), 19, "does not say whose it is", "tenant_id", ""},
+		"mark of none":          {change(26, func(e *Entry) { e.IncidentID = "inc-000000-1" }), 26, "does not have", "", "inc-000000-1"},
+		"id of before":          {change(27, func(e *Entry) { e.IncidentID = "inc-000000-2" }), 27, "later than those before", "later than inc-", "inc-000000-2"},
+		"nameless tenant":       {change(27, func(e *Entry) { e.TenantID = "" }), 27, "does not say whose it is", "tenant_id", ""},
+		"without quorum":        {without(17), 18, "approval of inc-", "", "authorized with 1 of 2 approvals"},
+		"of another action":     {change(19, func(e *Entry) { e.ActionDigest = other }), 19, "approval of inc-", "", "something else is authorized"},
+		"by another":            {change(19, func(e *Entry) { e.Actor = "human:eve" }), 19, "in the name of somebody else", "ana", "eve"},
+		"by a stranger's link":  {change(17, func(e *Entry) { e.about()["link_id"] = "x" }), 17, "approval of inc-", "", "without a link"},
+		"by a late link":        {change(14, func(e *Entry) { e.about()["expires_at"] = e.about()["issued_at"] }), 14, "approval of inc-", "", "must be good for"},
+		"nothing asked":         {change(12, func(e *Entry) { delete(e.Metadata, "approval") }), 13, "of which nothing was asked", KindOf(Validated), KindOffered},
+		"asked of another":      {change(12, func(e *Entry) { e.ActionDigest = other }), 12, "something else is asked", restart.Digest(), other},
+		"asked for ever":        {change(12, func(e *Entry) { delete(e.Metadata, "decide_by") }), 12, "until when", "metadata.decide_by", ""},
+		"asked in shadow":       {insert(12, shadowOn), 13, "asked in shadow mode", "nothing that has an effect", "incident.validated"},
+		"offered in shadow":     {insert(13, shadowOn), 14, "a link or an approval in shadow mode", "nothing that has an effect", KindOffered},
+		"approved in shadow":    {insert(17, shadowOn), 18, "a link or an approval in shadow mode", "nothing that has an effect", KindApproved},
+		"no step":               {change(17, func(e *Entry) { delete(e.Metadata, "approval") }), 17, "lacks what it has to say", "metadata.approval", ""},
+		"expired too early":     {insert(17, expired), 17, "expired too early", "or later", "2026-"},
+		"nobody was asked":      {func(s []Entry) []Entry { delete(s[11].Metadata, "approval"); return append(s[:12:12], s[18:]...) }, 13, "authorization without a question", KindOf(Validated), ""},
+		"expired of nothing":    {func(s []Entry) []Entry { delete(s[11].Metadata, "approval"); return append(s[:12:12], expired(s)) }, 13, "EXPIRED, and nothing was asked", "", ""},
+		"executed twice":        {insert(24, func(s []Entry) Entry { return s[19] }), 24, "execution without authorization", "RESOLVED", "EXECUTED"},
+		"executed without key":  {change(20, func(e *Entry) { delete(e.Metadata, "execution") }), 20, "lacks what it has to say", "metadata.execution", ""},
+		"due twice":             {insert(22, func(s []Entry) Entry { return s[20] }), 22, "an execution is due that is not", KindOf(Executed), "inc-"},
+		"due before executed":   {without(20), 20, "an execution is due that is not", KindOf(Executed), "inc-"},
+		"due by another key":    {change(21, func(e *Entry) { e.Metadata["key"] = "x" }), 21, "an execution is due that is not", "", "x"},
+		"receipt of no effect":  {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{9.0} }), 22, "an effect that was not due", KindEffectDue, "entry 9"},
+		"receipt of nothing":    {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{} }), 22, "lacks what it has to say", "metadata.effect_indices", ""},
+		"receipt of a half":     {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{15.5} }), 22, "lacks what it has to say", "metadata.effect_indices", ""},
+		"receipt of another":    {change(23, func(e *Entry) { e.Metadata["key"] = "x" }), 23, "an execution that was not due", "", "x"},
+		"two receipts":          {insert(24, func(s []Entry) Entry { return s[22] }), 24, "a second receipt", "one", "accepted"},
+		"receipt of some kind":  {change(23, func(e *Entry) { e.Metadata["outcome"] = "fine" }), 23, "does not say what became of it", "accepted", "fine"},
+		"resolved by itself":    {change(24, func(e *Entry) { e.Actor = ActorExecutor }), 24, "may not take this step", "policy", "executor"},
+		"revised too late":      {insert(13, revised), 13, "revised too late", "PROPOSED", "VALIDATED"},
+		"cleared of nothing":    {insert(26, cleared), 26, "left nothing behind", "REJECTED", KindCleared},
 		"another tenant's":      {change(6, func(e *Entry) { e.TenantID = "other" }), 6, "not open", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -170,8 +202,32 @@ func TestRecordedPolicy(t *testing.T) {
 
 func shadowOn(s []Entry) Entry {
 	e := s[7]
-	e.Kind, e.Time = KindShadowOn, s[13].Time
+	e.Kind, e.Time = KindShadowOn, s[15].Time
 	e.Metadata = map[string]any{"previous": "off"}
+	return e
+}
+
+// about is what an entry says of the approval.
+func (e *Entry) about() map[string]any {
+	m, _ := e.Metadata["approval"].(map[string]any)
+	return m
+}
+
+func expired(s []Entry) Entry {
+	e := s[11]
+	e.Kind, e.Stage, e.Metadata = KindOf(Expired), Expired, map[string]any{}
+	return e
+}
+
+func revised(s []Entry) Entry {
+	e := s[10]
+	e.Kind, e.Time = KindRevised, s[11].Time
+	return e
+}
+
+func cleared(s []Entry) Entry {
+	e := s[23]
+	e.Kind = KindCleared
 	return e
 }
 
@@ -211,7 +267,7 @@ func TestIncidentWithoutEnd(t *testing.T) {
 		if r.Code != c.want {
 			t.Errorf("%s after %s: %v %+v", c.limit, c.age, r.Code, r.Problem)
 		}
-		if p := r.Problem; p != nil && (*p.Index != 19 || !strings.Contains(p.Text, "has no end") || p.Expected == "" || p.Found == "") {
+		if p := r.Problem; p != nil && (*p.Index != 27 || !strings.Contains(p.Text, "has no end") || p.Expected == "" || p.Found == "") {
 			t.Errorf("%+v", p)
 		}
 	}

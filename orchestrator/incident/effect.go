@@ -23,6 +23,10 @@ const (
 	EventTargetDown     = "target_down"
 	EventTargetUp       = "target_up"
 	EventTargetFlapping = "target_flapping"
+	// EventFailed is that an action did not help, was not run, or may not have been.
+	EventFailed = "failed"
+	// EventExecution is of an effect that is an [Execution].
+	EventExecution = "execution"
 )
 
 // message is what would be said to whom it concerns.
@@ -79,17 +83,37 @@ func more(n int) string {
 	return fmt.Sprintf(", and %d more changes.", n)
 }
 
-func (o Observation) validated(id string, held time.Duration) []message {
-	return []message{
-		{Notification, EventValidated, fmt.Sprintf("%s: the incident %s still holds after %s. %s %s",
-			o.Service, id, held.Round(time.Second), sentence(clean(o.Decision.Why, maxReason/4)), sentence(proposal)), nil},
-		{ApprovalLink, EventValidated, fmt.Sprintf("%s: a link to look at the incident %s and to decide what is done.", o.Service, id), nil},
+// validated tells that an incident holds, why an action is proposed or none, and
+// with a question who decides.
+func (o Observation) validated(id string, held time.Duration, why string, asked bool) message {
+	text := fmt.Sprintf("%s: the incident %s still holds after %s. %s %s",
+		o.Service, id, held.Round(time.Second), sentence(clean(o.Decision.Why, maxReason/4)), sentence(clean(why, maxPhrase)))
+	if asked {
+		text += " Nothing will run without your approval."
 	}
+	return message{Notification, EventValidated, text, nil}
+}
+
+func (o Observation) link(id string) message {
+	return message{ApprovalLink, EventValidated, fmt.Sprintf("%s: a link to look at the incident %s and to decide what is done.", o.Service, id), nil}
+}
+
+func (o Observation) wouldRun(id, action string) message {
+	return message{Execution, EventExecution, fmt.Sprintf("%s: %s, once a person had authorized it, for the incident %s.", o.Service, action, id), nil}
 }
 
 func (o Observation) recovered(id string, lasted time.Duration) message {
 	return message{Notification, EventRecovered, fmt.Sprintf("%s has recovered from the incident %s, which lasted %s. %s",
 		o.Service, id, lasted.Round(time.Second), sentence(clean(o.Decision.Why, maxReason/4))), nil}
+}
+
+func (o Observation) cleared(id string, stage Stage) message {
+	return message{Notification, EventRecovered, fmt.Sprintf("%s is healthy again. The incident %s had ended %s. %s",
+		o.Service, id, stage, sentence(clean(o.Decision.Why, maxReason/4))), nil}
+}
+
+func (o Observation) resolved(id, judgement string) message {
+	return message{Notification, EventRecovered, fmt.Sprintf("%s: the incident %s is resolved: %s", o.Service, id, stopped(judgement)), nil}
 }
 
 func (o Observation) flapping(id string) message {

@@ -52,33 +52,6 @@ type Draft struct {
 	Blobs [][]byte
 }
 
-// The kinds of entries that are no stage of an incident. Those that are have
-// the stage's name in lower case after "incident.".
-const (
-	KindJoined           = "incident.joined"
-	KindMarked           = "incident.marked"
-	KindTargetDown       = "target.down"
-	KindTargetUp         = "target.up"
-	KindTargetFlapping   = "target.flapping"
-	KindTargetSteady     = "target.steady"
-	KindEffectSuppressed = "effect.suppressed"
-	KindEffectDue        = "effect.due"
-	KindShadowOn         = "shadow.on"
-	KindShadowOff        = "shadow.off"
-	KindPolicyLoaded     = "policy.loaded"
-	KindAccessDenied     = "access.denied"
-)
-
-// The actors. A person is "human:" and a name.
-const (
-	ActorPolicy   = "policy"
-	ActorExecutor = "executor"
-	ActorShadow   = "shadow_mode"
-	ActorSystem   = "system"
-	humanPrefix   = "human:"
-	anyHuman      = humanPrefix + "*"
-)
-
 const (
 	entryVersion = 1
 	// maxLeaf is what one entry has at most, in bytes.
@@ -86,38 +59,6 @@ const (
 	// digestPrefix comes before the hexadecimal digits of a policy's digest.
 	digestPrefix = "sha256:"
 )
-
-// namespaces begin the kinds that are ours, those of later versions too.
-var namespaces = []string{"incident.", "target.", "effect.", "shadow.", "policy.", "access."}
-
-// actors says who may take each step. A diagnosis is nowhere in it.
-var actors = map[string][]string{
-	KindOf(Detected):     {ActorPolicy},
-	KindOf(Proposed):     {ActorPolicy},
-	KindOf(Validated):    {ActorPolicy},
-	KindOf(Authorized):   {anyHuman},
-	KindOf(Executed):     {ActorExecutor},
-	KindOf(Resolved):     {ActorPolicy, ActorExecutor},
-	KindOf(Recovered):    {ActorPolicy},
-	KindOf(Rejected):     {anyHuman},
-	KindOf(Expired):      {ActorPolicy, ActorSystem},
-	KindOf(Failed):       {ActorPolicy, ActorExecutor},
-	KindJoined:           {ActorPolicy},
-	KindMarked:           {anyHuman},
-	KindTargetDown:       {ActorPolicy},
-	KindTargetUp:         {ActorPolicy},
-	KindTargetFlapping:   {ActorPolicy},
-	KindTargetSteady:     {ActorPolicy},
-	KindEffectSuppressed: {ActorShadow},
-	KindEffectDue:        {ActorPolicy},
-	KindShadowOn:         {anyHuman},
-	KindShadowOff:        {anyHuman},
-	KindPolicyLoaded:     {ActorSystem},
-	KindAccessDenied:     {ActorSystem},
-}
-
-// KindOf is the kind of the entry that takes an incident to a stage.
-func KindOf(s Stage) string { return "incident." + strings.ToLower(string(s)) }
 
 // ParseEntry reads a leaf of the ledger. It is false, without an error, for a
 // leaf of a kind that is none of ours. An error says what is wrong with one
@@ -166,15 +107,6 @@ func leadingKind(leaf []byte) (string, bool) {
 		return "", false
 	}
 	return string(rest[:end]), true
-}
-
-func isOurs(kind string) bool {
-	for _, n := range namespaces {
-		if strings.HasPrefix(kind, n) {
-			return true
-		}
-	}
-	return false
 }
 
 // Leaf is the entry as the ledger keeps it: a JSON object of at most 65,535
@@ -279,14 +211,14 @@ func isDigest(digest string) bool {
 
 // checkStage compares the stage and the incident with the kind.
 func (e Entry) checkStage() error {
-	ofIncident := strings.HasPrefix(e.Kind, "incident.")
+	ofIncident := strings.HasPrefix(e.Kind, "incident.") || strings.HasPrefix(e.Kind, "approval.")
 	if ofIncident || e.IncidentID != "" {
 		if _, err := parseID(e.IncidentID); err != nil {
 			return err
 		}
 	}
-	if ofIncident && e.Kind != KindJoined && e.Kind != KindMarked {
-		if KindOf(e.Stage) != e.Kind || !e.Stage.known() {
+	if isStage(e.Kind) {
+		if KindOf(e.Stage) != e.Kind {
 			return &IllegalError{
 				"the stage is not the one of the entry's kind",
 				strings.ToUpper(strings.TrimPrefix(e.Kind, "incident.")), clean(fmt.Sprintf("%q", e.Stage), maxName),
@@ -319,6 +251,14 @@ func (e Entry) checkMetadata() error {
 		want, ok = "metadata.suppressed_action", e.text("suppressed_action") != ""
 	case KindEffectDue:
 		want, ok = "metadata.effect", e.text("effect") != ""
+	case KindEffectReceipt:
+		_, ok = e.effects()
+		want = fmt.Sprintf("metadata.effect_indices, 1 to %d numbers of entries", maxEffects)
+	case KindOffered, KindApproved, KindRefused, KindOf(Authorized), KindOf(Rejected):
+		_, ok = e.Metadata[approvalMember].(map[string]any)
+		want = "metadata.approval"
+	case KindOf(Executed):
+		want, ok = fmt.Sprintf("metadata.execution with a key of 1 to %d bytes", maxName), isName(e.execution().Key)
 	default:
 		return nil
 	}

@@ -20,6 +20,8 @@ const (
 	PolicyFile   = "policy.json"   // the policy in its canonical form
 	ChangesFile  = "changes.json"  // []change.Change, newest first
 	DocumentFile = "document.json" // the health document of a remote service, as it came
+	ActionFile   = "action.json"   // the proposed action in its canonical form
+	RequestFile  = "request.json"  // what was sent, but for secrets
 )
 
 // What each blob has at most, in bytes. Together, and with the entries of one

@@ -1,10 +1,13 @@
 package incident
 
 import (
+	"time"
+
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator/change"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // Observation is one tick of one tenant, as the orchestrator hands it over.
@@ -23,6 +26,23 @@ type Observation struct {
 	Window   *histogram.Snapshot
 	Routes   []health.Route
 	Document []byte
+	// Causes are what was found likely, such as "deployment"; the kinds of what changed
+	// before the incident began are added. Load is nil when it is not known.
+	Causes []string
+	Load   *recovery.Load
 	// Changes came before the incident, newest first. Set by the docket when one opens.
 	Changes []change.Change
+	// Plan is what can be done about an incident. Set by the docket.
+	Plan Plan
+}
+
+// Plan is what can be done about a tenant's incidents, and who is asked.
+type Plan struct {
+	// Actions can be proposed; Own says that the tenant is the sidecar's own.
+	Actions recovery.Catalogue
+	Own     bool
+	// Contacts are asked at once. Without any, nothing is asked.
+	Contacts []string
+	// Patience is how long people are asked, at least [approval.LinkLife].
+	Patience time.Duration
 }

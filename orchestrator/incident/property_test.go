@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // TestNoSequenceGoesWrong steps through random sequences of all that can
@@ -17,9 +19,10 @@ func TestNoSequenceGoesWrong(t *testing.T) {
 	seen := map[string]bool{}
 	for seed := range uint64(30) {
 		s := newScene(t)
+		s.plan = Plan{Actions: recovery.Catalogue{shed, restart}, Own: true, Contacts: []string{"ana", "ben"}, Patience: approval.LinkLife}
 		r := rand.New(rand.NewPCG(seed, 1))
 		a := &auditor{t: t, seed: seed, shadow: true}
-		for range 200 {
+		for range 500 {
 			before := len(s.entries)
 			s.happen(r)
 			for _, e := range s.entries[before:] {
@@ -47,9 +50,9 @@ func TestNoSequenceGoesWrong(t *testing.T) {
 // happen lets something happen.
 func (s *scene) happen(r *rand.Rand) {
 	s.t.Helper()
-	switch r.IntN(20) {
+	switch r.IntN(28) {
 	case 0:
-		s.switchShadow(r.IntN(2) == 0)
+		s.switchShadow(r.IntN(3) == 0)
 		return
 	case 1:
 		s.pass(time.Duration(r.IntN(7200)-3600) * time.Second) // the clock leaps, or goes back
@@ -74,6 +77,34 @@ func (s *scene) happen(r *rand.Rand) {
 		s.policy.Version = fmt.Sprint(r.IntN(3))
 		s.policy.Incident.ValidateAfterSeconds = float64(r.IntN(60))
 		return
+	case 8:
+		s.plan.Actions = [][]recovery.Action{nil, {shed}, {restart}, {shed, restart}, {restart, shed}}[r.IntN(5)]
+		return
+	case 9, 10, 11, 12, 13:
+		if len(s.state.questions) > 0 {
+			s.tap([]string{"ana", "ben", "eve"}[r.IntN(3)], r.IntN(8) > 0)
+		}
+		return
+	case 14, 15:
+		s.carry()
+		return
+	case 16:
+		if s.state.Pending() != nil {
+			s.receive([]recovery.Outcome{recovery.Accepted, recovery.Refused, recovery.Unsent, recovery.Unknown}[r.IntN(4)])
+		}
+		return
+	case 17:
+		if s.state.Asking() != nil {
+			d, _, err := s.state.Offer(s.about(), []string{"ana", "ben", "eve"}[r.IntN(3)])
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			s.take(d)
+		}
+		return
+	case 18:
+		s.receipt(r)
+		return
 	}
 	s.pass(time.Duration(r.IntN(20)) * time.Second)
 	drafts, err := s.state.Step(s.anything(r), s.now)
@@ -83,6 +114,30 @@ func (s *scene) happen(r *rand.Rand) {
 	if r.IntN(4) > 0 { // else the append is lost, as a whole
 		s.take(drafts...)
 	}
+}
+
+// receipt tries to record that a message about anything was delivered.
+func (s *scene) receipt(r *rand.Rand) {
+	s.t.Helper()
+	if len(s.entries) == 0 {
+		return
+	}
+	of := s.entries[r.IntN(len(s.entries))]
+	d := Receipt(s.about(), of.Entry.IncidentID, ActorExecutor, "delivered", "", map[string]any{"effect_indices": []any{float64(of.Index)}, "outcome": "delivered"})
+	s.attempt(d, of.Entry.Kind == KindEffectDue && of.Entry.text("effect") != Execution)
+}
+
+// attempt appends a draft when it is legal; must says that it has to be.
+func (s *scene) attempt(d Draft, must bool) {
+	s.t.Helper()
+	before := s.state.Clone()
+	if err := s.state.Apply(uint64(len(s.entries))+1, d.Entry); err != nil {
+		if must || !reflect.DeepEqual(before, s.state) {
+			s.t.Fatalf("refused with %v, and the state changed from\n%+v to\n%+v", err, before, s.state)
+		}
+		return
+	}
+	s.append(d)
 }
 
 func later(a, b time.Time) time.Time {
@@ -110,14 +165,7 @@ func (s *scene) force(r *rand.Rand) {
 	if e.Actor = actors[e.Kind][0]; e.Actor == anyHuman {
 		e.Actor = humanPrefix + "ana"
 	}
-	before := s.state.Clone()
-	if err := s.state.Apply(uint64(len(s.entries)), e); err != nil {
-		if !reflect.DeepEqual(before, s.state) {
-			s.t.Fatalf("refused with %v, and yet the state changed from\n%+v to\n%+v", err, before, s.state)
-		}
-		return
-	}
-	s.append(Draft{Entry: e})
+	s.attempt(Draft{Entry: e}, false)
 }
 
 // restart forgets everything but the ledger.
@@ -162,6 +210,15 @@ type auditor struct {
 	stage  Stage
 	last   time.Time
 	ids    map[string]bool
+
+	at       uint64            // the number of the entry
+	digest   string            // of what is asked
+	quorum   float64           // of who must approve it
+	approved map[string]bool   // who did
+	executed map[string]int    // by incident
+	receipts map[string]int    // of executions, by incident
+	due      map[uint64]string // what was due, by entry
+	ended    time.Time         // when the last incident was rejected or expired and did not clear
 }
 
 func (a *auditor) take(e Entry) {
@@ -174,6 +231,9 @@ func (a *auditor) take(e Entry) {
 		wrong("time runs backwards")
 	}
 	a.last = e.Time
+	a.at++
+	a.effects(e, wrong)
+	a.approvals(e, wrong)
 	switch {
 	case e.Kind == KindShadowOn, e.Kind == KindShadowOff:
 		a.shadow = e.Kind == KindShadowOn
@@ -188,20 +248,94 @@ func (a *auditor) take(e Entry) {
 		if a.ids == nil {
 			a.ids = map[string]bool{}
 		}
-		a.open, a.stage, a.ids[e.IncidentID] = e.IncidentID, Detected, true
+		targets := strings.Contains(fmt.Sprint(e.Metadata["gates"]), "consecutive_failures") || e.Metadata["gates"] == nil // forced
+		if !a.ended.IsZero() && e.Time.Sub(a.ended) < time.Hour && !targets {
+			wrong("asked anew after %s", e.Time.Sub(a.ended))
+		}
+		a.open, a.stage, a.ids[e.IncidentID], a.ended = e.IncidentID, Detected, true, time.Time{}
+		a.quorum, a.approved = 0, map[string]bool{}
+	case e.Kind == KindCleared:
+		if a.open != "" {
+			wrong("%s is open", a.open)
+		}
+		a.ended = time.Time{}
+	case e.Kind == KindRevised:
+		if a.stage != Proposed {
+			wrong("in %s", a.stage)
+		}
 	case strings.HasPrefix(e.Kind, "incident.") && e.Kind != KindMarked && e.Kind != KindJoined:
 		legal := map[string]bool{
 			"DETECTED>PROPOSED": true, "PROPOSED>VALIDATED": true,
 			"VALIDATED>AUTHORIZED": true, "AUTHORIZED>EXECUTED": true, "EXECUTED>RESOLVED": true,
-			"VALIDATED>REJECTED": true, "VALIDATED>EXPIRED": true, "EXECUTED>FAILED": true,
+			"VALIDATED>REJECTED": true, "VALIDATED>EXPIRED": true, "AUTHORIZED>EXPIRED": true, "EXECUTED>FAILED": true,
 			"DETECTED>RECOVERED": true, "PROPOSED>RECOVERED": true, "VALIDATED>RECOVERED": true, "AUTHORIZED>RECOVERED": true, "EXECUTED>RECOVERED": true,
 		}
 		if e.IncidentID != a.open || !legal[string(a.stage)+">"+string(e.Stage)] {
 			wrong("of %s, %s is open and %s", e.IncidentID, a.open, a.stage)
 		}
+		if e.Stage == Rejected || e.Stage == Expired {
+			a.ended = e.Time
+		}
 		switch a.stage = e.Stage; e.Stage {
 		case Resolved, Recovered, Rejected, Expired, Failed:
 			a.open = ""
+		}
+	}
+}
+
+func (a *auditor) effects(e Entry, wrong func(string, ...any)) {
+	if a.due == nil {
+		a.due, a.executed, a.receipts = map[uint64]string{}, map[string]int{}, map[string]int{}
+	}
+	switch e.Kind {
+	case KindOf(Executed):
+		if a.executed[e.IncidentID]++; a.executed[e.IncidentID] > 1 || a.stage != Authorized || e.ActionDigest != a.digest {
+			wrong("%d executions, after %s, of %s where %s was asked", a.executed[e.IncidentID], a.stage, e.ActionDigest, a.digest)
+		}
+	case KindEffectDue:
+		a.due[a.at] = e.text("effect")
+		if e.text("effect") == Execution && a.stage != Executed {
+			wrong("an execution is due in %s", a.stage)
+		}
+	case KindEffectReceipt:
+		list, _ := e.effects()
+		for _, index := range list {
+			if (a.due[index] == Execution) != (e.text("effect") == Execution) || a.due[index] == "" {
+				wrong("of entry %d, which is %q", index, a.due[index])
+			}
+		}
+		if e.text("effect") == Execution {
+			if a.receipts[e.IncidentID]++; a.receipts[e.IncidentID] > a.executed[e.IncidentID] {
+				wrong("too many receipts")
+			}
+		}
+	}
+}
+
+func (a *auditor) approvals(e Entry, wrong func(string, ...any)) {
+	asked, _ := e.Metadata["approval"].(map[string]any)
+	switch e.Kind {
+	case KindOf(Validated):
+		a.digest, a.quorum = e.ActionDigest, 0
+		if asked != nil {
+			a.quorum, _ = asked["quorum"].(float64)
+		}
+		if asked != nil && a.shadow {
+			wrong("asked in shadow")
+		}
+	case KindOffered, KindApproved, KindOf(Authorized):
+		if a.shadow || a.stage != Validated || a.quorum == 0 || e.ActionDigest != a.digest {
+			wrong("in %s, shadow is %t, %v must approve %s", a.stage, a.shadow, a.quorum, a.digest)
+		}
+		if e.Kind == KindOffered {
+			return
+		}
+		if a.approved[e.Actor] {
+			wrong("%s approves twice", e.Actor)
+		}
+		a.approved[e.Actor] = true
+		if (e.Kind == KindOf(Authorized)) != (float64(len(a.approved)) == a.quorum) {
+			wrong("%d of %v have approved", len(a.approved), a.quorum)
 		}
 	}
 }

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // Outcome is how the repetition of something recorded came out.
@@ -76,12 +78,14 @@ const maxDifferences = 20
 
 // Replay repeats an incident: for every recorded decision the policy is run
 // again on the recorded evidence, P95s are computed again from the recorded
-// histograms, and every step is compared with what the machine allows. Blobs gives
+// histograms, actions and requests are compared with their digests, and every step,
+// also one of approval, with what the machine allows. Blobs gives
 // the blob of a SHA-256 sum; what it cannot give is listed as missing. What this
 // program cannot read or decides otherwise differs, and is no error.
 func Replay(c Case, blobs func(sum [32]byte) ([]byte, error)) Replayed {
 	r := Replayed{ID: c.ID, Tenant: c.Tenant, Service: c.Service, Outcome: Same}
 	var stage Stage
+	asked := new(approval.Request)
 	for _, e := range c.Timeline() {
 		s := &replay{entry: e.Entry, blobs: blobs, started: c.StartedAt}
 		s.out = ReplayedStep{Index: e.Index, Kind: e.Entry.Kind, Time: e.Entry.Time, Outcome: Same}
@@ -91,6 +95,8 @@ func Replay(c Case, blobs func(sum [32]byte) ([]byte, error)) Replayed {
 			}
 			stage = e.Entry.Stage
 		}
+		s.approval(asked)
+		s.action()
 		s.decision()
 		r.Steps = append(r.Steps, s.out)
 		r.Outcome = r.Outcome.and(s.out.Outcome)
@@ -121,10 +127,45 @@ func (s *replay) missing(format string, args ...any) {
 	s.out.Missing = append(s.out.Missing, clean(fmt.Sprintf(format, args...), maxPhrase))
 }
 
+// approval applies the step of approval that an entry is.
+func (s *replay) approval(asked *approval.Request) {
+	tap, ok, err := s.entry.approval()
+	if ok {
+		err = asked.Apply(tap)
+	}
+	if err != nil {
+		s.differs("approval", s.entry.Kind, err.Error())
+	}
+}
+
+// action compares an action and its request with the digests that stand for them.
+func (s *replay) action() {
+	compare := func(file, field, recorded string) {
+		if data, ok := s.blob(file); ok && digestOf(data) != recorded {
+			s.differs(field, recorded, digestOf(data))
+		}
+	}
+	switch s.entry.Kind {
+	case KindOf(Executed):
+		x := s.entry.execution()
+		compare(RequestFile, "request_digest", x.RequestDigest)
+		if key := recovery.Key(s.entry.IncidentID, s.entry.ActionDigest); key != x.Key {
+			s.differs("key", x.Key, key)
+		}
+	case KindOf(Proposed), KindRevised:
+		if s.entry.proposal() == nil {
+			return
+		}
+	default:
+		return
+	}
+	compare(ActionFile, "action_digest", s.entry.ActionDigest)
+}
+
 // records says whether an entry's kind is one that records a decision.
 func (e Entry) records() bool {
 	switch e.Kind {
-	case KindOf(Detected), KindOf(Validated), KindOf(Recovered),
+	case KindOf(Detected), KindOf(Validated), KindOf(Recovered), KindOf(Resolved), KindCleared,
 		KindTargetDown, KindTargetUp, KindTargetFlapping, KindTargetSteady:
 		return true
 	}
@@ -242,7 +283,7 @@ func (s *replay) consequence(observed time.Time, after policy.State, d policy.De
 	switch s.entry.Kind {
 	case KindOf(Detected), KindOf(Validated):
 		expect("breached", d.Breached)
-	case KindOf(Recovered):
+	case KindOf(Recovered), KindOf(Resolved), KindCleared:
 		expect("recovered", d.Recovered)
 	default:
 		s.target(after)

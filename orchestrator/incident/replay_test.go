@@ -16,6 +16,7 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/change"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -280,5 +281,70 @@ func TestCollect(t *testing.T) {
 	list, err := List("", all)
 	if err != nil || len(list) != 1 || list[0].ID != c.ID || list[0].Stage != Recovered {
 		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// TestReplayOfAnExecution: what was proposed, asked, approved and sent comes out as
+// it is recorded.
+func TestReplayOfAnExecution(t *testing.T) {
+	played := func() (*scene, Case) {
+		s := asked(t, restart)
+		s.tap("ben", true)
+		s.tap("ana", true)
+		s.carry()
+		s.receive(recovery.Accepted)
+		c, err := NewCase(s.entries[2:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, c
+	}
+	find := func(c Case, kind string) *Entry {
+		for i := range c.Entries {
+			if c.Entries[i].Entry.Kind == kind {
+				return &c.Entries[i].Entry
+			}
+		}
+		t.Fatalf("there is no %s", kind)
+		return nil
+	}
+	for name, x := range map[string]struct {
+		kind  string
+		spoil func(*Entry)
+		field string
+	}{
+		"nothing":         {KindOf(Executed), func(*Entry) {}, ""},
+		"another action":  {KindOf(Proposed), func(e *Entry) { e.ActionDigest = shed.Digest() }, "action_digest"},
+		"another request": {KindOf(Executed), func(e *Entry) { e.Metadata["execution"].(map[string]any)["request_digest"] = "sha256:00" }, "request_digest"},
+		"another key":     {KindOf(Executed), func(e *Entry) { e.Metadata["execution"].(map[string]any)["key"] = "x" }, "key"},
+		"another quorum":  {KindOf(Validated), func(e *Entry) { e.Metadata["approval"].(map[string]any)["quorum"] = 1.0 }, "approval"},
+		"another person":  {KindApproved, func(e *Entry) { e.Actor = "human:eve" }, "approval"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, c := played()
+			x.spoil(find(c, x.kind))
+			found := ""
+			for _, step := range Replay(c, s.blob).Steps {
+				for _, d := range step.Differences {
+					// The scene's decisions are made up, so that they differ.
+					if d.Field == x.field && found == "" || x.field == "" && slices.Contains([]string{"action_digest", "request_digest", "key", "approval"}, d.Field) {
+						found = d.Field
+					}
+				}
+			}
+			if found != x.field {
+				t.Errorf("%q differs", found)
+			}
+		})
+	}
+	_, c := played()
+	var out bytes.Buffer
+	if err := c.WriteText(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"approval.approved", "human:ben", "incident.executed", "request.json", "execution: checkout: restart is run", "receipt of 14: accepted with the key inc-"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("there is no %q in\n%s", want, out.String())
+		}
 	}
 }

@@ -17,6 +17,7 @@ type scene struct {
 	t       testing.TB
 	state   *State
 	policy  *policy.Policy
+	plan    Plan
 	now     time.Time
 	entries []Indexed
 	blobs   map[string][]byte // by their hexadecimal sum
@@ -37,7 +38,7 @@ func (s *scene) about() About {
 func (s *scene) observation() Observation {
 	return Observation{
 		Tenant: tenant, Service: service, Policy: s.policy,
-		Input: policy.Input{Time: s.now}, After: policy.State{Targets: map[string]policy.Target{}},
+		Input: policy.Input{Time: s.now}, After: policy.State{Targets: map[string]policy.Target{}}, Plan: s.plan,
 	}
 }
 
@@ -82,7 +83,7 @@ func (s *scene) take(drafts ...Draft) []Entry {
 	var out []Entry
 	for _, d := range drafts {
 		e := s.append(d)
-		if err := s.state.Apply(uint64(len(s.entries)), e); err != nil {
+		if err := s.state.Apply(s.last().Index, e); err != nil {
 			s.t.Fatalf("%s: %v", e.Kind, err)
 		}
 		out = append(out, e)
@@ -109,9 +110,11 @@ func (s *scene) append(d Draft) Entry {
 	if err != nil || !ours {
 		s.t.Fatalf("%s: ours %t, %v", leaf, ours, err)
 	}
-	s.entries = append(s.entries, Indexed{uint64(len(s.entries)), e})
+	s.entries = append(s.entries, Indexed{uint64(len(s.entries)) + 1, e}) // entry 0 is the ledger's own
 	return e
 }
+
+func (s *scene) last() Indexed { return s.entries[len(s.entries)-1] }
 
 func (s *scene) switchShadow(on bool) {
 	s.t.Helper()

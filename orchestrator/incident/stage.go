@@ -25,7 +25,7 @@ var next = map[Stage][]Stage{
 	Detected:   {Proposed, Recovered},
 	Proposed:   {Validated, Recovered},
 	Validated:  {Authorized, Rejected, Expired, Recovered},
-	Authorized: {Executed, Recovered},
+	Authorized: {Executed, Expired, Recovered},
 	Executed:   {Resolved, Failed, Recovered},
 }
 

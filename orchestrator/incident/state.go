@@ -34,7 +34,24 @@ type State struct {
 	// LastTime is the latest time of an entry.
 	LastTime time.Time
 
-	incidents []id // all there ever were, in order
+	// After is what an incident left behind that a person or the time ended while
+	// the service was not well; nil when the service was well since, or another
+	// incident began.
+	After *After
+	// Runs are the actions that were run, the oldest first: the newest 256.
+	Runs []Run
+
+	incidents []id     // all there ever were, in order
+	effects   []uint64 // the entries of all effects that were due, in order
+	questions []*Asked // the newest, the oldest first
+}
+
+// After is an incident that has ended in [Rejected], [Expired] or [Failed].
+type After struct {
+	ID      string
+	Stage   Stage
+	EndedAt time.Time
+	Joined  map[string]bool // as of [Open]
 }
 
 // TargetRecord is what the ledger says of a target.
@@ -52,9 +69,17 @@ type Open struct {
 	Stage     Stage
 	StageAt   time.Time
 	Joined    map[string]bool // keys of the breaches recorded so far
+	// Reason, Causes and Changes are what its detection says of why it is.
+	Reason          string
+	Causes, Changes []string
+	// Proposal is the action that is proposed, nil when there is none.
+	Proposal *Proposal
 	// ActionDigest is what was authorized, empty before.
 	ActionDigest string
 }
+
+// Proposal names the action that is proposed.
+type Proposal struct{ Action, Title, Digest string }
 
 // NewState is the state before the first entry: in shadow, nothing open.
 func NewState(tenant string) *State {
@@ -69,7 +94,8 @@ func (s State) Clone() *State {
 		s.Open = &open
 	}
 	s.Targets = maps.Clone(s.Targets)
-	s.incidents = slices.Clip(s.incidents)
+	s.incidents, s.effects = slices.Clip(s.incidents), slices.Clip(s.effects)
+	s.Runs, s.questions = slices.Clip(s.Runs), slices.Clip(s.questions)
 	return &s
 }
 
@@ -86,6 +112,7 @@ func (s State) Has(incident string) bool {
 // Apply takes in the tenant's next entry, number index of the ledger. A step that
 // is not legal is refused with an error, usually an [*IllegalError], and the
 // state stays as it is. Entries of kind policy.loaded count for every tenant.
+// Number 0 is the ledger's own and stands for one that is not known yet.
 func (s *State) Apply(index uint64, e Entry) error {
 	if err := e.check(); err != nil {
 		return err
@@ -93,7 +120,7 @@ func (s *State) Apply(index uint64, e Entry) error {
 	if e.TenantID != s.Tenant && e.Kind != KindPolicyLoaded {
 		return &IllegalError{"the entry is another tenant's", s.Tenant, e.TenantID}
 	}
-	if err := s.fold(e); err != nil {
+	if err := s.fold(index, e); err != nil {
 		return err
 	}
 	if s.ShadowSince.IsZero() && e.TenantID == s.Tenant {
@@ -105,7 +132,7 @@ func (s *State) Apply(index uint64, e Entry) error {
 	return nil
 }
 
-func (s *State) fold(e Entry) error {
+func (s *State) fold(index uint64, e Entry) error {
 	switch e.Kind {
 	case KindJoined:
 		return s.foldJoined(e)
@@ -113,8 +140,16 @@ func (s *State) fold(e Entry) error {
 		return s.requireIncident(e)
 	case KindTargetDown, KindTargetUp, KindTargetFlapping, KindTargetSteady:
 		return s.foldTarget(e)
+	case KindRevised:
+		return s.foldRevised(e)
+	case KindCleared:
+		return s.foldCleared(e)
+	case KindOffered, KindApproved, KindRefused:
+		return s.foldApproval(e)
 	case KindEffectSuppressed, KindEffectDue:
-		return s.foldEffect(e)
+		return s.foldEffect(index, e)
+	case KindEffectReceipt:
+		return s.foldReceipt(e)
 	case KindShadowOn, KindShadowOff:
 		return s.foldShadow(e)
 	case KindPolicyLoaded:
@@ -148,16 +183,59 @@ func (s *State) foldStage(e Entry) error {
 	if e.Stage == Executed && e.ActionDigest != s.Open.ActionDigest {
 		return &IllegalError{"what " + e.IncidentID + " executes is not what was authorized", s.Open.ActionDigest, clean(e.ActionDigest, maxName)}
 	}
-	if e.Stage.Terminal() {
-		s.Open = nil
-		return nil
+	if err := s.foldQuestion(from, e); err != nil {
+		return err
 	}
+	s.staged(e.IncidentID, e.Stage)
 	open := *s.Open
 	open.Stage, open.StageAt = e.Stage, e.Time
-	if e.Stage == Authorized {
+	switch e.Stage {
+	case Proposed:
+		open.Proposal = e.proposal()
+	case Authorized:
 		open.ActionDigest = clean(e.ActionDigest, maxName)
+	case Executed:
+		s.began(e)
+	case Rejected, Expired, Failed:
+		s.After = &After{ID: open.ID, Stage: e.Stage, EndedAt: e.Time, Joined: open.Joined}
 	}
 	s.Open = &open
+	if e.Stage.Terminal() {
+		s.Open = nil
+	}
+	return nil
+}
+
+// foldRevised replaces a proposal about which nothing was asked yet.
+func (s *State) foldRevised(e Entry) error {
+	switch {
+	case s.Open == nil || s.Open.ID != e.IncidentID:
+		return s.notOpen(e)
+	case s.Open.Stage != Proposed:
+		return &IllegalError{"what is proposed for " + e.IncidentID + " is revised too late", string(Proposed), string(s.Open.Stage)}
+	}
+	open := *s.Open
+	open.Proposal = e.proposal()
+	s.Open = &open
+	return nil
+}
+
+// proposal is what an entry proposes, nil when that is no action.
+func (e Entry) proposal() *Proposal {
+	m, _ := e.Metadata["proposal"].(map[string]any)
+	name, _ := m["action"].(string)
+	title, _ := m["title"].(string)
+	if name == "" || e.ActionDigest == "" {
+		return nil
+	}
+	return &Proposal{Action: clean(name, maxName), Title: clean(title, maxName), Digest: clean(e.ActionDigest, maxName)}
+}
+
+func (s *State) foldCleared(e Entry) error {
+	if s.After == nil || s.After.ID != e.IncidentID {
+		return &IllegalError{e.IncidentID + " left nothing behind that could clear", "an incident that ended REJECTED, EXPIRED or FAILED and was the last", e.Kind}
+	}
+	s.After = nil
 	return nil
 }
 
@@ -197,7 +275,11 @@ func (s *State) foldDetected(e Entry) error {
 	for _, gate := range e.gates() {
 		joined[gate] = true
 	}
-	s.Open = &Open{ID: e.IncidentID, StartedAt: e.Time, Stage: Detected, StageAt: e.Time, Joined: joined}
+	s.Open = &Open{
+		ID: e.IncidentID, StartedAt: e.Time, Stage: Detected, StageAt: e.Time, Joined: joined,
+		Reason: clean(e.Reason, maxReason), Causes: e.list("causes"), Changes: e.list("changes"),
+	}
+	s.After = nil
 	s.incidents = append(s.incidents, i)
 	return nil
 }
@@ -223,6 +305,18 @@ func (e Entry) gates() []string {
 	return keys
 }
 
+// list is a list of short texts of the metadata.
+func (e Entry) list(name string) []string {
+	var out []string
+	list, _ := e.Metadata[name].([]any)
+	for _, item := range list[:min(len(list), keptGates)] {
+		if text, ok := item.(string); ok {
+			out = append(out, clean(text, maxPhrase))
+		}
+	}
+	return out
+}
+
 func (s *State) foldJoined(e Entry) error {
 	key := e.text("key")
 	switch {
@@ -246,55 +340,6 @@ func (s *State) requireIncident(e Entry) error {
 		return &IllegalError{"the " + e.Kind + " entry is about an incident that the ledger does not have", "", e.IncidentID}
 	}
 	return nil
-}
-
-func (s *State) foldTarget(e Entry) error {
-	name := e.text("target")
-	t, ok := s.Targets[name]
-	if !ok && len(s.Targets) >= maxTargets {
-		return &IllegalError{"there are too many targets", fmt.Sprintf("at most %d", maxTargets), name}
-	}
-	switch e.Kind {
-	case KindTargetDown:
-		t.State, t.LastStateChangeAt = policy.Down, e.Time
-	case KindTargetUp:
-		t.State, t.LastStateChangeAt = policy.Up, e.Time
-	case KindTargetFlapping:
-		t.Flapping = true
-	case KindTargetSteady:
-		t.Flapping = false
-	}
-	s.Targets[name] = t
-	return nil
-}
-
-func (s *State) foldEffect(e Entry) error {
-	if e.IncidentID != "" {
-		if err := s.requireIncident(e); err != nil {
-			return err
-		}
-	}
-	switch {
-	case s.Shadow && e.Kind == KindEffectDue:
-		return &IllegalError{"an effect in shadow mode", KindEffectSuppressed, e.Kind}
-	case !s.Shadow && e.Kind == KindEffectSuppressed:
-		return &IllegalError{"an effect is suppressed by a shadow mode that is off", KindEffectDue, e.Kind}
-	}
-	s.alerted(e.text("target"), e.Time)
-	names, _ := e.Metadata["targets"].([]any)
-	for _, item := range names {
-		name, _ := item.(string)
-		s.alerted(name, e.Time)
-	}
-	return nil
-}
-
-// alerted notes that an effect told of a target.
-func (s *State) alerted(name string, at time.Time) {
-	if t, ok := s.Targets[name]; ok {
-		t.LastAlertedAt = at
-		s.Targets[name] = t
-	}
 }
 
 func (s *State) foldShadow(e Entry) error {

@@ -21,9 +21,6 @@ const (
 	keptLines      = 5
 )
 
-// proposal is what a policy without actions proposes.
-const proposal = "no action is configured: tell a person"
-
 // Step compares an observation with the state and drafts the entries that
 // follow, none when nothing does. They belong into one call of the ledger, in
 // this order; blobs that several name are with the first. Step is pure and
@@ -190,18 +187,21 @@ func (st *step) target(kind, name string, t policy.Target) {
 
 // told says whether an incident that is open, or opens now, tells of a target.
 func (st *step) told(name string) bool {
-	if st.Open == nil && !st.o.Decision.Breached {
+	var joined map[string]bool
+	switch {
+	case st.Open != nil:
+		joined = st.Open.Joined
+	case !st.o.Decision.Breached:
 		return false
+	case st.held():
+		joined = st.After.Joined // of which each target that breaches is a part
 	}
 	for _, b := range st.o.Decision.Breaches {
 		if b.Target == name {
 			return true
 		}
 	}
-	if st.Open == nil {
-		return false
-	}
-	for key := range st.Open.Joined {
+	for key := range joined {
 		if _, target, ok := strings.Cut(key, ":"); ok && target == name {
 			return true
 		}
@@ -210,32 +210,6 @@ func (st *step) told(name string) bool {
 }
 
 func (st *step) observedAt() string { return st.o.Input.Time.UTC().Format(time.RFC3339Nano) }
-
-// incident opens one, or takes the open one a stage further.
-func (st *step) incident() {
-	if st.Open == nil {
-		if st.o.Decision.Breached {
-			st.detect()
-		}
-		return
-	}
-	st.join()
-	if st.Open == nil {
-		return
-	}
-	held := heldFor(st.about.Time, st.Open.StartedAt, st.o.Input.Time, st.o.After.Service)
-	switch {
-	case st.o.Decision.Recovered && !st.unheard():
-		st.recover(held)
-	case st.Open.Stage == Detected:
-		e := st.stage(Proposed)
-		e.Decision, e.Reason = "propose", proposal
-		e.Metadata["proposal"] = map[string]any{"action": nil, "text": proposal}
-		st.emit(Draft{Entry: e})
-	case st.Open.Stage == Proposed && st.o.Decision.Breached && held >= seconds(st.o.Policy.Incident.ValidateAfterSeconds):
-		st.validate(held)
-	}
-}
 
 // unheard says whether too little was heard since of a target that is DOWN or
 // flapping by the ledger: after a restart the policy does not know that it was.
@@ -305,6 +279,9 @@ func (st *step) detect() {
 			lines = append(lines, clean(c.Line(st.about.Time), maxPhrase))
 		}
 		e.Metadata["changes"] = texts(lines[:min(len(lines), keptLines)])
+		if causes := causesOf(changes); len(causes) > 0 {
+			e.Metadata["causes"] = texts(causes)
+		}
 	}
 	st.emit(x.attach(e))
 	st.emit(st.tell(e, st.o.opened(e.IncidentID, lines, st.breachedTargets())))
@@ -374,26 +351,4 @@ func (st *step) join() {
 			st.emit(st.tell(e, st.o.flapping(e.IncidentID)))
 		}
 	}
-}
-
-func (st *step) validate(held time.Duration) {
-	e := st.stage(Validated)
-	e.Decision = "validate"
-	e.Metadata["held_seconds"] = held.Seconds()
-	e.Metadata["facts"] = factsOf(st.o.Decision)
-	id := st.Open.ID
-	st.emit(st.evidence().attach(e))
-	for _, m := range st.o.validated(id, held) {
-		st.emit(st.tell(e, m))
-	}
-}
-
-func (st *step) recover(lasted time.Duration) {
-	e := st.stage(Recovered)
-	e.Decision = "recover"
-	e.Metadata["lasted_seconds"] = lasted.Seconds()
-	e.Metadata["facts"] = factsOf(st.o.Decision)
-	id := st.Open.ID
-	st.emit(st.evidence().attach(e))
-	st.emit(st.tell(e, st.o.recovered(id, lasted)))
 }

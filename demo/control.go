@@ -3,7 +3,9 @@ package demo
 import (
 	"fmt"
 	"net"
+	"sync/atomic"
 
+	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/valyala/fasthttp"
 )
 
@@ -13,20 +15,30 @@ import (
 //	GET    /demo/faults   what is wrong at the moment
 //	POST   /demo/faults   change it: a JSON object, or ?latency_ms= ?ramp_ms= ?error_rate= ?flap_s= ?hang= ?die=
 //	DELETE /demo/faults   nothing is wrong any more; POST /demo/reset does the same
+//
+// POST /demo/reset is also the recovery action: a request that is signed as
+// Standard Webhooks has it must be so with the right secret.
 type Control struct {
-	server *fasthttp.Server
-	ln     net.Listener
-	api    *API
-	done   chan struct{}
+	server  *fasthttp.Server
+	ln      net.Listener
+	api     *API
+	key     *webhooks.Webhook
+	actions atomic.Uint64
+	done    chan struct{}
 }
 
-// OpenControl starts the knobs of api on addr. Close it.
-func OpenControl(addr string, api *API) (*Control, error) {
+// OpenControl starts the knobs of api on addr. Recovery actions are signed with
+// secret. Close it.
+func OpenControl(addr string, api *API, secret string) (*Control, error) {
+	key, err := webhooks.NewWebhook(secret)
+	if err != nil {
+		return nil, fmt.Errorf("the fault knobs cannot use their secret: %w", err)
+	}
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("the fault knobs cannot listen on %s: %w", addr, err)
 	}
-	c := &Control{ln: ln, api: api, done: make(chan struct{})}
+	c := &Control{ln: ln, api: api, key: key, done: make(chan struct{})}
 	c.server = &fasthttp.Server{Name: "demo-control", Handler: c.handle, Logger: silent{}, CloseOnShutdown: true}
 	go func() {
 		defer close(c.done)
@@ -56,12 +68,29 @@ func (c *Control) handle(ctx *fasthttp.RequestCtx) {
 			}
 		})
 		c.apply(ctx, next, err)
-	case path == "/demo/faults" && method == "DELETE", path == "/demo/reset" && method == "POST":
+	case path == "/demo/faults" && method == "DELETE":
 		c.apply(ctx, Faults{}, nil)
+	case path == "/demo/reset" && method == "POST":
+		c.reset(ctx)
 	default:
 		reply(ctx, 404, map[string]any{"error": "the knobs are GET, POST and DELETE /demo/faults"})
 	}
 }
+
+// reset mends everything. Whoever signs a request must do it right.
+func (c *Control) reset(ctx *fasthttp.RequestCtx) {
+	if len(ctx.Request.Header.Peek(webhooks.HeaderWebhookSignature)) > 0 {
+		if err := c.key.Verify(ctx.PostBody(), signed(ctx)); err != nil {
+			reply(ctx, 401, map[string]any{"error": "the signature is not right: " + err.Error()})
+			return
+		}
+		c.actions.Add(1)
+	}
+	c.apply(ctx, Faults{}, nil)
+}
+
+// Actions is how many recovery actions were received.
+func (c *Control) Actions() uint64 { return c.actions.Load() }
 
 func (c *Control) apply(ctx *fasthttp.RequestCtx, next Faults, err error) {
 	if err == nil {

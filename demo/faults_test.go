@@ -61,7 +61,7 @@ func TestRoutes(t *testing.T) {
 
 func TestKnobs(t *testing.T) {
 	a := open(t, 1)
-	c, err := OpenControl("127.0.0.1:0", a)
+	c, err := OpenControl("127.0.0.1:0", a, testSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestPortInUse(t *testing.T) {
 	if _, err := Open(a.Addr(), 1); err == nil || !strings.Contains(err.Error(), a.Addr()) {
 		t.Errorf("opening on a used port: %v", err)
 	}
-	if _, err := OpenControl(a.Addr(), a); err == nil {
+	if _, err := OpenControl(a.Addr(), a, testSecret); err == nil {
 		t.Error("the knobs took a used port")
 	}
 }

@@ -92,6 +92,7 @@ type Orchestrator struct {
 type published struct {
 	document health.Document
 	targets  map[string]policy.Target
+	trail    []Step
 	json     []byte
 	at       time.Time
 }
@@ -236,7 +237,14 @@ func (o *Orchestrator) publish(now time.Time, d policy.Decision, s policy.State,
 	if err != nil {
 		return fmt.Errorf("cannot encode the health document: %w", err)
 	}
-	o.published.Store(&published{document: doc, targets: s.Targets, json: append(encoded, '\n'), at: now})
+	var trail []Step
+	if last := o.published.Load(); last != nil {
+		trail = last.trail
+	}
+	o.published.Store(&published{
+		document: doc, targets: s.Targets, trail: follow(trail, Step{At: now, P95MS: doc.Metrics.OverallP95MS}),
+		json: append(encoded, '\n'), at: now,
+	})
 	return nil
 }
 

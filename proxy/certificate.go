@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -94,4 +95,29 @@ func modifiedAt(files ...string) (t [2]time.Time) {
 		}
 	}
 	return t
+}
+
+// Certificate is that of another listener than the proxied one, read again when
+// its files change.
+type Certificate struct {
+	loaded *certificate
+	log    *slog.Logger
+}
+
+// OpenCertificate reads a PEM certificate chain and its key.
+func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
+	c, err := loadCertificate(certFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	return &Certificate{loaded: c, log: log}, nil
+}
+
+// TLS is what a listener with the certificate needs.
+func (c *Certificate) TLS() *tls.Config { return c.loaded.config }
+
+// Run looks at the files every five seconds, until ctx ends.
+func (c *Certificate) Run(ctx context.Context) error {
+	c.loaded.watch(ctx.Done(), c.log)
+	return nil
 }

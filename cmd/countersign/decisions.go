@@ -15,9 +15,12 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/change"
 	"github.com/countersign-dev/countersign/orchestrator/check"
 	"github.com/countersign-dev/countersign/orchestrator/docket"
+	"github.com/countersign-dev/countersign/orchestrator/egress"
 	"github.com/countersign-dev/countersign/orchestrator/history"
 	"github.com/countersign-dev/countersign/orchestrator/journal"
+	"github.com/countersign-dev/countersign/orchestrator/outbox"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 	"github.com/countersign-dev/countersign/orchestrator/report"
 	"github.com/countersign-dev/countersign/orchestrator/tenant"
 )
@@ -35,6 +38,11 @@ type decisions struct {
 	journal *journal.Journal
 	checks  *check.Prober
 	history *history.Writer
+	brain   *orchestrator.Orchestrator
+
+	gate   *egress.Gate // the one way out
+	outbox *outbox.Outbox
+	public *public // nil when nobody can decide
 
 	changes  *change.Store
 	receiver *change.Receiver
@@ -51,8 +59,11 @@ func newDecisions(c config.Config, log *slog.Logger) (*decisions, error) {
 	if d.policy, err = c.LoadPolicy(os.Getenv); err != nil {
 		return nil, err
 	}
+	d.gate = egress.New(egress.Options{Shadow: d.inShadow, Log: log})
 	d.docket = docket.New(docket.Config{
 		Tenants: docketTenants(c), Instance: c.InstanceID(), Policy: d.policy, Log: log, Changes: d.changesBefore,
+		Actions: c.Actions, Contacts: askable(c), Execute: docket.Through(d.gate, recovery.Executor{}),
+		Show: d.showChart, Changed: func() { d.outbox.Wake() },
 	})
 	options, err := c.LedgerOptions(os.Getenv)
 	if err != nil {
@@ -76,7 +87,14 @@ func newDecisions(c config.Config, log *slog.Logger) (*decisions, error) {
 	if err := d.addChanges(c, log); err != nil {
 		return nil, err
 	}
-	return d, d.addTenants(c, log)
+	if err := d.addTenants(c, log); err != nil {
+		return nil, err
+	}
+	if d.public, err = newPublic(c, d.docket, log); err != nil {
+		return nil, err
+	}
+	warnOfActions(c, d.public != nil, log)
+	return d, d.addOutbox(c, log)
 }
 
 func docketTenants(c config.Config) []docket.Tenant {
@@ -160,12 +178,13 @@ func (d *decisions) restore(c config.Config, tenant string, log *slog.Logger) fu
 	}
 }
 
-func (d *decisions) orchestrator(c config.Config, r *histogram.Recorder, log *slog.Logger) (*orchestrator.Orchestrator, error) {
-	return orchestrator.New(orchestrator.Config{
+func (d *decisions) addBrain(c config.Config, r *histogram.Recorder, log *slog.Logger) (err error) {
+	d.brain, err = orchestrator.New(orchestrator.Config{
 		Recorder: r, Tenant: c.Service.Tenant, Service: c.ServiceName(), Instance: c.InstanceID(),
 		Policy: d.policy, Checks: d.checks, Docket: d.docket, History: d.history,
 		Restore: d.restore(c, c.Service.Tenant, log), Ledger: d.journal.Head, Log: log,
 	})
+	return err
 }
 
 // shadowReport is the report on a tenant, made from the ledger.

@@ -22,6 +22,9 @@ func demoFlags() []cli.Flag {
 		&cli.StringFlag{Name: "admin", Usage: "HOST:PORT of the admin API", Value: "127.0.0.1:9090", EnvVars: []string{"COUNTERSIGN_ADMIN"}},
 		&cli.StringFlag{Name: "api", Usage: "HOST:PORT of the sample API; port 0 is a free one", Value: "127.0.0.1:0", EnvVars: []string{"COUNTERSIGN_DEMO_API"}},
 		&cli.StringFlag{Name: "knobs", Usage: "HOST:PORT of the fault knobs", Value: "127.0.0.1:8081", EnvVars: []string{"COUNTERSIGN_DEMO_KNOBS"}},
+		&cli.StringFlag{Name: "inbox", Usage: "HOST:PORT of the page with the messages that are sent", Value: "127.0.0.1:8082", EnvVars: []string{"COUNTERSIGN_DEMO_INBOX"}},
+		&cli.StringFlag{Name: "approve", Usage: "HOST:PORT of the pages behind the links in messages", Value: "127.0.0.1:8083", EnvVars: []string{"COUNTERSIGN_DEMO_APPROVE"}},
+		&cli.BoolFlag{Name: "live", Usage: "leave shadow mode: send messages to the inbox, and mend the sample API once you approve; without it nothing is sent or run", EnvVars: []string{"COUNTERSIGN_DEMO_LIVE"}},
 		&cli.Float64Flag{Name: "rate", Usage: "requests a second that the customers send; 0 is none", Value: 50, EnvVars: []string{"COUNTERSIGN_DEMO_RATE"}},
 		&cli.Uint64Flag{Name: "seed", Usage: "makes latencies, errors and customers repeatable", Value: 1, EnvVars: []string{"COUNTERSIGN_DEMO_SEED"}},
 		&cli.StringFlag{Name: "data", Usage: "directory that keeps the ledger; empty uses one that goes when the demo ends", EnvVars: []string{"COUNTERSIGN_DATA"}},
@@ -52,24 +55,14 @@ func runDemo(ctx context.Context, c *cli.Context) error {
 	if rate := c.Float64("rate"); !(rate >= 0 && rate <= 1000) {
 		return usageError{fmt.Sprintf("--rate is %v: it must lie between 0 and 1000", rate)}
 	}
-	shop, err := demo.Open(c.String("api"), c.Uint64("seed"))
-	if err != nil {
-		return fmt.Errorf("%w; choose another port with --api", err)
-	}
-	defer shop.Close()
-	knobs, err := demo.OpenControl(c.String("knobs"), shop)
-	if err != nil {
-		return fmt.Errorf("%w; choose another port with --knobs", err)
-	}
-	defer knobs.Close()
-	data, forget, err := demoData(c.String("data"))
+	d, err := openDemo(c)
 	if err != nil {
 		return err
 	}
-	defer forget()
-	loaded, err := config.Load(config.Sources{Flags: map[string]string{
-		"upstream": "http://" + shop.Addr(), "service": "demo-shop", "listen": c.String("listen"), "admin": c.String("admin"),
-		"log-level": c.String("log-level"), "response-timeout": demoResponseTimeout.String(), "data": data,
+	defer d.close()
+	loaded, err := config.Load(config.Sources{File: d.config, Flags: map[string]string{
+		"upstream": "http://" + d.shop.Addr(), "service": "demo-shop", "listen": c.String("listen"), "admin": c.String("admin"),
+		"log-level": c.String("log-level"), "response-timeout": demoResponseTimeout.String(), "data": d.data,
 	}})
 	if err != nil {
 		return err
@@ -82,21 +75,13 @@ func runDemo(ctx context.Context, c *cli.Context) error {
 	defer s.close()
 	s.startAdmin()
 	s.startTraffic()
-	if err := printGuide(c, s, shop, knobs, data); err != nil {
+	if err := setDemoShadow(ctx, s, c.Bool("live")); err != nil {
+		return err
+	}
+	if err := printGuide(c, s, d); err != nil {
 		return err
 	}
 	return serveDemo(ctx, s, c.Float64("rate"), c.Uint64("seed"))
-}
-
-// demoData is the directory asked for, or a new one and how to remove it.
-func demoData(asked string) (dir string, forget func(), err error) {
-	if asked != "" {
-		return asked, func() {}, nil
-	}
-	if dir, err = os.MkdirTemp("", "countersign-demo-"); err != nil {
-		return "", nil, fmt.Errorf("cannot make a directory for the demo's ledger: %w; name one with --data", err)
-	}
-	return dir, func() { _ = os.RemoveAll(dir) }, nil
 }
 
 // serveDemo sends customers until ctx ends, and drains.
@@ -146,7 +131,15 @@ Break it, and look again after a few seconds:
   curl -X POST 'http://{{.Knobs}}/demo/faults?flap_s=12'         # failing for 12 s, well for 12 s, and so on
   curl -X POST  http://{{.Knobs}}/demo/reset                     # all well again, within a minute
 After three incidents in ten minutes the service is called flapping, and the incident stays open until five are calm.
-
+{{if .Live}}
+The demo is live. Break it, and be asked:
+  http://{{.Inbox}}/        # messages arrive here: an incident, and half a minute later, if it still holds, a link
+  Follow the link, see what would run, and approve. POST http://{{.Knobs}}/demo/reset is sent, signed, and mends the sample API.
+  {{.Binary}} outbox list --admin {{.Admin}} --data {{.Data}}
+{{else}}
+The demo is in shadow mode, as every installation at first: it decides and records, and sends and runs nothing.
+The inbox at http://{{.Inbox}}/ stays empty. Start it with --live to be asked and to approve a recovery action.
+{{end}}
 See what was decided and recorded:
   {{.Binary}} incident list --admin {{.Admin}}
   {{.Binary}} incident show ID --admin {{.Admin}}       # an ID from the list
@@ -154,16 +147,16 @@ See what was decided and recorded:
   {{.Binary}} shadow report --admin {{.Admin}} --data {{.Data}}
   {{.Binary}} ledger verify http://{{.Admin}}/ledger/
 
-The ledger and the secret are in {{.Data}}{{if .Forget}}, which goes when the demo ends{{end}}.
+The ledger, the secret and the configuration, demo.yaml, are in {{.Data}}{{if .Forget}}, which goes when the demo ends{{end}}.
 Ctrl-C ends it.
 
 `))
 
-func printGuide(c *cli.Context, s *sidecar, shop *demo.API, knobs *demo.Control, data string) error {
+func printGuide(c *cli.Context, s *sidecar, d *demoStage) error {
 	return guide.Execute(c.App.Writer, map[string]any{
 		"Binary": os.Args[0], // as it was called here, so that the line can be copied
-		"API":    shop.Addr(), "Knobs": knobs.Addr(), "Rate": c.Float64("rate"),
+		"API":    d.shop.Addr(), "Knobs": d.knobs.Addr(), "Inbox": d.inbox.Addr(), "Live": c.Bool("live"), "Rate": c.Float64("rate"),
 		"Listen": s.traffic.Addr(), "Admin": s.adminListener.Addr(),
-		"Data": data, "Forget": c.String("data") == "",
+		"Data": d.data, "Forget": c.String("data") == "",
 	})
 }

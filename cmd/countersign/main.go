@@ -63,7 +63,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
 			runCommand(), demoCommand(), statusCommand(), incidentCommand(), shadowCommand(),
-			policyCommand(), ledgerCommand(), configCommand(), versionCommand(),
+			notifyCommand(), outboxCommand(), policyCommand(), ledgerCommand(), configCommand(), versionCommand(),
 		},
 		Action: noCommand,
 		// Keys and names of files may have commas in them.

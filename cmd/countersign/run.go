@@ -63,8 +63,11 @@ func (r *runner) run() (err error) {
 	}
 	r.sidecar.startTraffic()
 	returnStartPages()
-	r.log.Info("serving", "listen", r.sidecar.traffic.Addr().String(), "upstream", r.loaded.Upstream.URL,
-		"admin", r.sidecar.adminListener.Addr().String(), "version", buildInfo().Version)
+	serving := []any{"listen", r.sidecar.traffic.Addr().String(), "upstream", r.loaded.Upstream.URL, "admin", r.sidecar.adminListener.Addr().String()}
+	if r.sidecar.public != nil {
+		serving = append(serving, "approvals", r.sidecar.public.listener.Addr().String())
+	}
+	r.log.Info("serving", append(serving, "version", buildInfo().Version)...)
 	for {
 		select {
 		case err := <-r.sidecar.failed:

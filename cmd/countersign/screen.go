@@ -11,6 +11,7 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/api"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/journal"
+	"github.com/countersign-dev/countersign/orchestrator/outbox"
 )
 
 // screenWidth is what fits on the narrowest terminal in use.
@@ -53,11 +54,40 @@ func screen(s api.Status, paint bool) string {
 	decided(b, s)
 	routes(b, d)
 	b.line("")
+	outboxLine(b, s.Outbox)
 	ledgerLine(b, s.Ledger)
 	b.line("Proxy      %d client and %d upstream connections, %d retries", s.Proxy.ClientConns, s.Proxy.UpstreamConns, s.Proxy.Retries)
 	b.line("Errors     %s", tally(s.Proxy.Errors))
 	b.line("Seen       %d requests, routes: %d, not measured: %s", s.Traffic.Seen, s.Traffic.Routes, tally(s.Traffic.Unmeasured))
 	return strings.Join(b.lines, "\n") + "\n"
+}
+
+// outboxLine is there when something has not been said.
+func outboxLine(b *page, s *outbox.Status) {
+	if s == nil {
+		return
+	}
+	var idle []string
+	for _, name := range slices.Sorted(maps.Keys(s.Channels)) {
+		if state := s.Channels[name]; state != "closed" {
+			idle = append(idle, name+" "+state)
+		}
+	}
+	text := ""
+	switch {
+	case s.Problem != "":
+		text = s.Problem
+	case s.Pending > 0 || s.Dead > 0:
+		text = counted(s.Pending, "message") + " to send, " + counted(s.Dead, "dead letter")
+	case len(idle) == 0:
+		return
+	default:
+		text = "nothing waits"
+	}
+	if len(idle) > 0 {
+		text += "; " + strings.Join(idle, ", ")
+	}
+	b.wrapped("Outbox     ", text)
 }
 
 func ledgerLine(b *page, r *journal.Report) {

@@ -43,11 +43,16 @@ func shadowFlags(more ...cli.Flag) []cli.Flag {
 	}, more...)
 }
 
-// withTenant has f ask the running sidecar for the tenant that is meant.
+// withTenant is askTenant for a command without arguments.
 func withTenant(c *cli.Context, f func(context.Context, *api.TenantClient) error) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
+	return askTenant(c, f)
+}
+
+// askTenant has f ask the running sidecar for the tenant that is meant.
+func askTenant(c *cli.Context, f func(context.Context, *api.TenantClient) error) error {
 	client, err := api.NewClient(c.String(adminFlagName))
 	if err != nil {
 		return usageError{err.Error()}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/countersign-dev/countersign/config"
 	"github.com/countersign-dev/countersign/histogram"
-	"github.com/countersign-dev/countersign/orchestrator"
 	"github.com/countersign-dev/countersign/orchestrator/api"
 	"github.com/countersign-dev/countersign/proxy"
 )
@@ -22,7 +21,6 @@ import (
 // sidecar is the parts of one sidecar, wired.
 type sidecar struct {
 	recorder *histogram.Recorder
-	brain    *orchestrator.Orchestrator
 	*decisions
 	proxy *proxy.Proxy
 	admin *http.Server
@@ -37,9 +35,12 @@ type sidecar struct {
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	// What has effects ends before what records them.
+	stopEffects context.CancelFunc
+	effects     sync.WaitGroup
 }
 
-// newSidecar makes every part and takes both ports, so that what is wrong is
+// newSidecar makes every part and takes all ports, so that what is wrong is
 // found before the first request. Close it.
 func newSidecar(c config.Config, log *slog.Logger) (*sidecar, error) {
 	s := &sidecar{log: log, failed: make(chan error, 1)}
@@ -54,6 +55,12 @@ func newSidecar(c config.Config, log *slog.Logger) (*sidecar, error) {
 	if s.adminListener, err = listen(c.Admin.Address, "--admin"); err != nil {
 		_ = s.traffic.Close()
 		return nil, err
+	}
+	if s.public != nil {
+		if err := s.public.listen(c.Approval.Listen); err != nil {
+			s.closeListeners()
+			return nil, err
+		}
 	}
 	if s.admin, err = api.New(s.adminConfig(c)); err != nil {
 		s.closeListeners()
@@ -78,7 +85,7 @@ func (s *sidecar) makeParts(c config.Config) error {
 	if s.decisions, err = newDecisions(c, s.log); err != nil {
 		return err
 	}
-	if s.brain, err = s.decisions.orchestrator(c, s.recorder, s.log); err != nil {
+	if err := s.addBrain(c, s.recorder, s.log); err != nil {
 		return err
 	}
 	if c.Measure.Enabled {
@@ -109,6 +116,7 @@ func (s *sidecar) adminConfig(c config.Config) api.Config {
 		Own:          s.own,
 		Others:       s.others,
 		Docket:       s.docket,
+		Outbox:       s.outbox,
 		Report:       s.shadowReport,
 		Changes:      s.receiver,
 		AllowedHosts: c.Admin.AllowedHosts,
@@ -135,20 +143,38 @@ func (s *sidecar) unready(why string) { s.notReady.Store(&why) }
 // startAdmin starts measuring, judging, the ledger and the admin API. Trouble of theirs
 // is logged and never reaches the traffic.
 func (s *sidecar) startAdmin() {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
-	for name, run := range s.runs() {
-		s.running.Go(func() {
-			if err := run(ctx); err != nil {
-				s.log.Error("a part stopped; traffic goes on", "part", name, "error", err)
-			}
-		})
-	}
+	s.stop = s.begin(&s.running, s.runs())
+	s.stopEffects = s.begin(&s.effects, s.effectRuns())
 	s.running.Go(func() {
 		if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the admin API stopped; traffic goes on", "error", err)
 		}
 	})
+}
+
+// begin runs parts, and returns what ends them.
+func (s *sidecar) begin(group *sync.WaitGroup, runs map[string]func(context.Context) error) context.CancelFunc {
+	ctx, cancel := context.WithCancel(context.Background())
+	for name, run := range runs {
+		group.Go(func() {
+			if err := run(ctx); err != nil {
+				s.log.Error("a part stopped; traffic goes on", "part", name, "error", err)
+			}
+		})
+	}
+	return cancel
+}
+
+// effectRuns are the parts that people outside notice, by name.
+func (s *sidecar) effectRuns() map[string]func(context.Context) error {
+	runs := map[string]func(context.Context) error{"outbox": s.runOutbox}
+	if s.public != nil {
+		runs["approvals"] = s.public.run
+		if s.public.certificate != nil {
+			runs["certificate of approvals"] = s.public.certificate.Run
+		}
+	}
+	return runs
 }
 
 // runs are the parts that run beside the traffic, by name.
@@ -181,6 +207,8 @@ func (s *sidecar) drain(ctx context.Context) error {
 // close ends what drain leaves: the admin API, which answers until then.
 func (s *sidecar) close() {
 	if s.stop != nil {
+		s.stopEffects()
+		s.effects.Wait()
 		s.stop()
 	}
 	_ = s.admin.Close()
@@ -194,4 +222,5 @@ func (s *sidecar) close() {
 func (s *sidecar) closeListeners() {
 	_ = s.traffic.Close()
 	_ = s.adminListener.Close()
+	s.public.close()
 }

@@ -81,6 +81,7 @@ var stageCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"certificate": onStage(1, (*stage).certificate),
 	"grow":        onStage(2, (*stage).grow),
 	"flip":        onStage(2, (*stage).flip),
+	"deadletter":  onStage(2, (*stage).deadLetter),
 }
 
 func onStage(least int, f func(*stage, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {

@@ -57,7 +57,7 @@ func newDoors(cfg Config) (*doors, error) {
 		digests: map[string][sha256.Size]byte{}, webhooks: map[string]string{},
 	}
 	d.nobody = sha256.Sum256([]byte(rand.Text()))
-	if (cfg.Docket != nil || cfg.Changes != nil || !d.alone) && (cfg.Own.ID == "" || cfg.Own.Secret == "") {
+	if (cfg.Docket != nil || cfg.Outbox != nil || cfg.Changes != nil || !d.alone) && (cfg.Own.ID == "" || cfg.Own.Secret == "") {
 		return nil, errors.New("the admin API needs the own tenant's id and secret")
 	}
 	for _, t := range append([]Tenant{cfg.Own}, cfg.Others...) {

@@ -50,6 +50,12 @@ var (
 	descUnrecorded = desc("decisions_unrecorded", "1 while decisions cannot be recorded, or nothing is decided.")
 	descGate       = desc("gate_firing", "1 for a gate that fires now: in mode on it counts, in mode shadow it is only watched.", "gate", "mode")
 
+	descOutboxUp      = desc("outbox_up", "1 while the outbox can do its work.")
+	descOutboxPending = desc("outbox_pending", "Messages that are due and not sent yet.")
+	descOutboxDead    = desc("outbox_dead_letters", "Messages that were given up, and can be sent again by a person.")
+	descOutboxOldest  = desc("outbox_oldest_seconds", "Age of the oldest message that is due and not sent. Absent when there is none.")
+	descOutboxChannel = desc("outbox_channel_up", "1 for a channel whose circuit breaker is closed, 0 for one that is left alone at present. Absent until it was used.", "channel", "breaker")
+
 	descBuild = desc("build_info", "Always 1; the labels identify the binary.", "version", "revision", "goversion")
 
 	allDescs = []*prometheus.Desc{
@@ -57,7 +63,8 @@ var (
 		descClientConns, descAccepted, descUpstreamConns, descErrors, descRetries,
 		descScore, descStatus, descP95, descErrorRate, descAnomaly, descDocument,
 		descLedgerUp, descLedgerEntries, descLedgerWitnessed,
-		descIncident, descShadow, descTarget, descUnrecorded, descGate, descBuild,
+		descIncident, descShadow, descTarget, descUnrecorded, descGate,
+		descOutboxUp, descOutboxPending, descOutboxDead, descOutboxOldest, descOutboxChannel, descBuild,
 	}
 )
 
@@ -82,6 +89,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if c.cfg.Journal != nil {
 		collectLedger(ch, c.cfg.Journal.Report())
 	}
+	c.collectOutbox(ch)
 	b := c.cfg.Build
 	ch <- gauge(descBuild, 1, label(b.Version), label(b.Revision), label(b.Go))
 }

@@ -62,6 +62,10 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 		r := h.cfg.Journal.Report()
 		s.Ledger = &r
 	}
+	if h.cfg.Outbox != nil {
+		o := h.cfg.Outbox.Status()
+		s.Outbox = &o
+	}
 	var recorded map[string]incident.TargetRecord
 	if h.cfg.Docket != nil {
 		s.Tenant = h.cfg.Own.ID

@@ -44,6 +44,8 @@ type Config struct {
 	// Docket has what was decided; without it there are neither incidents nor
 	// shadow mode to ask for.
 	Docket Docket
+	// Outbox has what is to be said; without it nothing is.
+	Outbox Outbox
 	// Report makes the report of what happened in shadow mode between two
 	// times, from the first entry on when from is zero. Without it there is no
 	// report. Its errors are as the Docket's.
@@ -134,6 +136,9 @@ func newHandler(cfg Config) (*handler, error) {
 	if cfg.Docket != nil {
 		h.addTenants()
 		h.addIncidents()
+	}
+	if cfg.Outbox != nil {
+		h.addOutbox()
 	}
 	if cfg.Changes != nil {
 		h.addChanges()

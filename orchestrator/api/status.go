@@ -7,6 +7,7 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 	"github.com/countersign-dev/countersign/orchestrator/journal"
+	"github.com/countersign-dev/countersign/orchestrator/outbox"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
@@ -69,6 +70,8 @@ type Status struct {
 	Decisions *Decisions `json:"decisions,omitempty"`
 	// Targets are those that are watched, by name.
 	Targets map[string]TargetStatus `json:"targets,omitempty"`
+	// Outbox is what is to be said, of all tenants; absent when nothing is sent.
+	Outbox *outbox.Status `json:"outbox,omitempty"`
 	// Ledger is absent when none is kept.
 	Ledger  *journal.Report `json:"ledger,omitempty"`
 	Traffic Traffic         `json:"traffic"`

@@ -1,0 +1,147 @@
+package letter
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/countersign-dev/countersign/orchestrator/approval"
+	"github.com/countersign-dev/countersign/orchestrator/docket"
+	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/incident"
+	"github.com/countersign-dev/countersign/orchestrator/notify"
+	"github.com/countersign-dev/countersign/orchestrator/outbox"
+)
+
+// Docket is where incidents are read and links are recorded. *docket.Docket is
+// one.
+type Docket interface {
+	Case(tenant, id string) (incident.Case, error)
+	// Offer is the link of a contact, durable when it returns.
+	Offer(ctx context.Context, tenant, incident, contact string) (approval.Claims, error)
+}
+
+// Writer writes messages. It is safe for concurrent use.
+type Writer struct {
+	Docket Docket
+	// Health is a tenant's health document now, false when there is none.
+	Health func(tenant string) (health.Document, bool)
+	// Head is the ledger's, nil while it is not open.
+	Head func() *health.Ledger
+	// Key signs links and Public is what they begin with. Without both of them
+	// messages have none.
+	Key    *approval.Key
+	Public *url.URL
+}
+
+// Compose writes the message of a parcel. Its error is that of recording the
+// link, or of the context, and may pass.
+func (w Writer) Compose(ctx context.Context, p outbox.Parcel) (notify.Message, error) {
+	l := p.Letter
+	m := notify.Message{
+		ID: p.ID, Event: notify.Event(l.Event), Tenant: l.Tenant, Service: l.Service, Target: l.Target, IncidentID: l.Incident, At: l.At,
+		Issue: strings.TrimPrefix(l.Text, l.Service+": "),
+	}
+	if p.Step != outbox.First && p.Link {
+		m.Event = notify.Escalation
+	}
+	if head := w.Head(); head != nil {
+		m.Ledger = notify.Mark{Size: head.Size, Root: head.Root}
+	}
+	if l.Incident == "" {
+		return m, nil
+	}
+	if d, ok := w.Health(l.Tenant); ok {
+		m.P95MS, m.ErrorRate = d.Metrics.OverallP95MS, d.Metrics.ErrorRate
+		if d.Reason != health.ReasonNoData {
+			m.Score = &d.HealthScore.Score
+		}
+	}
+	// A ledger that cannot be read just now leaves the text of the entry.
+	if c, err := w.Docket.Case(l.Tenant, l.Incident); err == nil {
+		tell(&m, c, l)
+	}
+	// Nobody taps on what is read out.
+	if p.Link && p.Step != outbox.Voice {
+		return m, w.link(ctx, &m, p)
+	}
+	return m, nil
+}
+
+// room is how much of an issue may say what is wrong when an action is proposed.
+const room = 80
+
+// tell takes from the incident what a person wants to know first.
+func tell(m *notify.Message, c incident.Case, l outbox.Letter) {
+	m.Began = c.StartedAt
+	at := slices.IndexFunc(c.Entries, func(e incident.Indexed) bool { return e.Index == l.Index })
+	if at < 0 || m.Event == notify.Recovered || m.Event == notify.Failed {
+		return
+	}
+	if reason := c.Entries[at].Entry.Reason; reason != "" {
+		m.Issue = plain(reason)
+	}
+	m.Changes = changes(c.Entries[0].Entry)
+	if l.Asks {
+		if title := proposed(c.Entries[:at]); title != "" {
+			m.Issue = notify.Plain(m.Issue, room) + ". Proposed: " + title
+		}
+	}
+}
+
+// plain is a reason without the score, which is among the figures.
+func plain(reason string) string {
+	if why, ok := strings.CutPrefix(reason, "score "); ok {
+		if _, rest, more := strings.Cut(why, ": "); more {
+			return rest
+		}
+	}
+	return reason
+}
+
+// changes are the lines of what changed before, as the detection has them.
+func changes(detected incident.Entry) []string {
+	list, _ := detected.Metadata["changes"].([]any)
+	var lines []string
+	for _, item := range list {
+		if line, ok := item.(string); ok {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// proposed is the title of the action that was proposed last, empty when there
+// is none.
+func proposed(entries []incident.Indexed) string {
+	for _, e := range slices.Backward(entries) {
+		if p, ok := e.Entry.Metadata["proposal"].(map[string]any); ok {
+			title, _ := p["title"].(string)
+			return title
+		}
+	}
+	return ""
+}
+
+// link adds the link of the parcel's contact. When nothing is asked any more
+// the message goes without.
+func (w Writer) link(ctx context.Context, m *notify.Message, p outbox.Parcel) error {
+	if w.Key == nil || w.Public == nil {
+		return nil
+	}
+	c, err := w.Docket.Offer(ctx, p.Letter.Tenant, p.Letter.Incident, p.Contact)
+	switch {
+	case errors.Is(err, docket.ErrNoLink), errors.Is(err, docket.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	token, err := w.Key.Mint(c)
+	if err != nil {
+		return err
+	}
+	m.Link, m.Expires = approval.Link(w.Public, token), c.ExpiresAt
+	return nil
+}

@@ -35,10 +35,13 @@ func (d *Docket) Look(ctx context.Context, c approval.Claims) (approval.View, er
 	if errors.Is(err, ErrNotFound) {
 		err = approval.ErrNoRequest
 	}
-	if err == nil && d.cfg.Show != nil {
+	if err != nil {
+		return approval.View{}, err
+	}
+	if d.cfg.Show != nil {
 		d.cfg.Show(c.Tenant, &v)
 	}
-	return v, err
+	return v, nil
 }
 
 // Decide implements [approval.Desk]: it has a tap recorded. The latest observation

@@ -22,12 +22,16 @@ type onDisk struct {
 
 func openOnDisk(t *testing.T, dir string, now func() time.Time) *onDisk {
 	t.Helper()
+	return openWith(t, dir, now, settings())
+}
+
+func openWith(t *testing.T, dir string, now func() time.Time, cfg Config) *onDisk {
+	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	log, err := ledger.Open(t.Context(), ledger.Options{Dir: dir, Origin: "countersign/payments", MinFree: 1, Log: quiet, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := settings()
 	cfg.Now, cfg.Log = now, quiet
 	s := &onDisk{Docket: New(cfg), t: t, log: log}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -46,6 +46,7 @@ func (d *Docket) Run(ctx context.Context, l Ledger) (err error) {
 	// Why it could not be done is in the views, and each observation tries again.
 	_ = d.prepare(ctx)
 	d.publish()
+	d.carryAll(ctx)
 	d.work(ctx)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()

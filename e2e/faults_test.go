@@ -44,8 +44,9 @@ func startFaulty(t *testing.T) *faulty {
 	return startFaultyIn(t, filepath.Join(t.TempDir(), "data"))
 }
 
-// startFaultyIn begins one that keeps its data in a directory.
-func startFaultyIn(t *testing.T, data string) *faulty {
+// startFaultyIn begins one that keeps its data in a directory, with the flags
+// that more has for its API.
+func startFaultyIn(t *testing.T, data string, more ...func(*demo.API) []string) *faulty {
 	t.Helper()
 	api, err := demo.Open("127.0.0.1:0", 1)
 	if err != nil {
@@ -60,6 +61,9 @@ func startFaultyIn(t *testing.T, data string) *faulty {
 		"--listen", freeAddress(t), "--admin", freeAddress(t), "--data", data,
 		"--policy", policy, "--window", "10s", "--response-timeout", "5s", "--service", "shop",
 	}}
+	for _, flags := range more {
+		f.flags = append(f.flags, flags(api)...)
+	}
 	f.restart(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/countersign-dev/countersign/orchestrator/incident"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // announce tells an operator, in a line, of an entry that has become part of
@@ -37,6 +38,23 @@ func (d *Docket) announce(index uint64, e incident.Entry) {
 	case incident.KindTargetSteady:
 		what = "target steady"
 		add("target", target)
+	case incident.KindApproved:
+		what = "action approved by one of several"
+		add("by", e.Actor)
+	case incident.KindRefused:
+		level, what = slog.LevelWarn, "decision refused"
+		add("by", e.Actor)
+	case incident.KindCleared:
+		what = "service healthy again after the incident"
+	case incident.KindEffectReceipt:
+		if effect, _ := e.Metadata["effect"].(string); effect != incident.Execution {
+			return
+		}
+		what = "action run"
+		if e.Decision != string(recovery.Accepted) {
+			level = slog.LevelError
+		}
+		add("outcome", e.Decision)
 	case incident.KindOf(e.Stage):
 		what = "incident advanced"
 		if e.Stage.Terminal() {
@@ -44,6 +62,9 @@ func (d *Docket) announce(index uint64, e incident.Entry) {
 		}
 	default:
 		return
+	}
+	if e.Kind == incident.KindOf(incident.Authorized) || e.Kind == incident.KindOf(incident.Rejected) {
+		add("by", e.Actor)
 	}
 	add("incident", e.IncidentID)
 	add("stage", string(e.Stage))

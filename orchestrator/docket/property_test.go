@@ -10,24 +10,46 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/ledger"
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // Whatever happens in whatever order, the ledger has no illegal step, no effect
 // in shadow and no time that runs backwards, and what is shown is what the
 // ledger says.
 func TestAnyOrderOfEvents(t *testing.T) {
-	for seed := range uint64(20) {
+	runs := 0
+	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { anyOrder(t, rand.New(rand.NewPCG(seed, 7))) })
+			synctest.Test(t, func(t *testing.T) { runs += anyOrder(t, rand.New(rand.NewPCG(seed, 7))) })
 		})
+	}
+	if runs < 10 {
+		t.Errorf("%d actions were run in all: the test tests too little", runs)
 	}
 }
 
-func anyOrder(t *testing.T, r *rand.Rand) {
+func anyOrder(t *testing.T, r *rand.Rand) (runs int) {
 	l := newPaper()
-	cfg := settings()
+	o := new(outside)
+	actions := []recovery.Action{restart, again}[r.IntN(2)]
+	actions.CoolDown = time.Minute
+	cfg := acting(o, actions)
+	outcomes := rand.New(rand.NewPCG(r.Uint64(), 2)) // under the outside's lock
+	o.answer = func(ctx context.Context, c call) recovery.Receipt {
+		o.mu.Lock()
+		rest := time.Duration(outcomes.IntN(4)) * 3 * time.Second
+		outcome := []recovery.Outcome{recovery.Accepted, recovery.Refused, recovery.Unsent, recovery.Unknown}[outcomes.IntN(4)]
+		o.mu.Unlock()
+		select {
+		case <-time.After(rest):
+			return receipt(c, outcome)
+		case <-ctx.Done():
+			return receipt(c, recovery.Unknown)
+		}
+	}
 	var skew atomic.Int64
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(skew.Load())) }
 	cfg.Policy = policy.Default()
@@ -60,7 +82,7 @@ func anyOrder(t *testing.T, r *rand.Rand) {
 		synctest.Wait()
 	}
 	observation := func(tenant string) incident.Observation {
-		o := []func(string) incident.Observation{breached, breached, between, calm}[r.IntN(4)](tenant)
+		o := []func(string) incident.Observation{breached, breached, breached, breached, between, calm}[r.IntN(6)](tenant)
 		o.Policy, o.Input.Time = cfg.Policy, time.Now()
 		for _, name := range []string{"db", "queue"} {
 			o = target(o, name, []policy.TargetState{policy.Unknown, policy.Up, policy.Down}[r.IntN(3)])
@@ -70,10 +92,10 @@ func anyOrder(t *testing.T, r *rand.Rand) {
 
 	s := start(t, l, cfg)
 	live := map[string]bool{}
-	for range 150 {
+	for range 250 {
 		tenant := cfg.Tenants[r.IntN(2)].ID
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		switch r.IntN(12) {
+		switch r.IntN(16) {
 		default:
 			s.Submit(observation(tenant))
 		case 0:
@@ -81,7 +103,7 @@ func anyOrder(t *testing.T, r *rand.Rand) {
 			s.Submit(observation(tenant))
 			time.Sleep(time.Duration(r.IntN(10)) * time.Second)
 		case 1:
-			on := r.IntN(2) == 0
+			on := r.IntN(4) == 0
 			if _, err := s.SetShadow(ctx, tenant, on, "ana", ""); err == nil {
 				live[tenant] = !on
 				if s.view(tenant).Shadow != on {
@@ -98,7 +120,7 @@ func anyOrder(t *testing.T, r *rand.Rand) {
 			}
 		case 3:
 			s.Denied(tenant, "shadow", 403)
-		case 4:
+		case 4, 11, 12:
 			release()
 		case 5:
 			skew.Store(int64(r.IntN(20)-10) * int64(time.Second))
@@ -106,6 +128,18 @@ func anyOrder(t *testing.T, r *rand.Rand) {
 			if r.IntN(3) == 0 {
 				s.stop()
 				s = start(t, l, cfg)
+			}
+		case 7, 8, 9, 10:
+			if open := s.view(tenant).Open; open != nil {
+				// What a tap leads to is the ledger's to say.
+				c, err := s.Offer(ctx, tenant, open.ID, []string{"ana", "ben", "cleo", "dan"}[r.IntN(4)])
+				if err != nil {
+					break
+				}
+				_, _ = s.Decide(ctx, c, approval.Verdict{Approve: r.IntN(6) > 0})
+				if r.IntN(3) == 0 {
+					s.Refused(approval.Refusal{Reason: approval.CrossSite, Claims: c, Status: 403, What: "POST"})
+				}
 			}
 		}
 		cancel()
@@ -141,4 +175,26 @@ func anyOrder(t *testing.T, r *rand.Rand) {
 	}
 	s.stop()
 	proper(t, l)
+	return executed(t, l, o, actions.Idempotent)
+}
+
+// executed compares what was run with what the ledger has of it, and returns how
+// often something was.
+func executed(t *testing.T, l *paper, o *outside, idempotent bool) int {
+	t.Helper()
+	keys := map[string]bool{}
+	for _, e := range l.entries(t) {
+		if e.Entry.Kind == incident.KindOf(incident.Executed) {
+			keys[recovery.Key(e.Entry.IncidentID, e.Entry.ActionDigest)] = true
+		}
+	}
+	first := map[string]call{}
+	for _, c := range o.made() {
+		before, repeated := first[c.key]
+		if !keys[c.key] || repeated && (!idempotent || before != c) {
+			t.Errorf("%+v was run, before it %+v; the ledger has %v", c, before, keys)
+		}
+		first[c.key] = c
+	}
+	return len(o.made())
 }

@@ -379,3 +379,38 @@ func TestQuestionsAreForgotten(t *testing.T) {
 	}
 	s.wants("a tap on one that is forgotten", s.take(drafts...), KindRefused)
 }
+
+// TestLargestQuestion: with as many contacts as there can be, of the longest names,
+// and the largest action, all of it fits into one call of the ledger.
+func TestLargestQuestion(t *testing.T) {
+	large := shed
+	large.Body, large.Title = strings.Repeat("<", 32<<10), strings.Repeat("\"", 400)
+	s := liveScene(t, large)
+	s.plan.Contacts = nil
+	for i := range 64 {
+		s.plan.Contacts = append(s.plan.Contacts, strings.Repeat("c", 60)+string(rune('a'+i/26))+string(rune('a'+i%26)))
+	}
+	s.step(s.breached("z_score"))
+	s.step(s.breached("z_score"))
+	s.plan.Actions[0].Body += ">" // it is revised, too
+	s.pass(time.Minute)
+	drafts, err := s.state.Step(s.breached("z_score"), s.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	total := 0
+	for _, d := range drafts {
+		leaf, err := d.Entry.Leaf()
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += len(leaf)
+		for _, blob := range d.Blobs {
+			total += len(blob)
+		}
+	}
+	// The largest decision and window come on top.
+	if total += maxDecision + maxWindow + maxRoutes + maxPolicy; total > 560_000 || len(drafts) != 68 {
+		t.Errorf("%d bytes in %d entries", total, len(drafts))
+	}
+}

@@ -31,8 +31,10 @@ type CheckOptions struct {
 
 // NewCheck returns the audit of a ledger's incidents, which is for one ledger. It
 // knows what [State.Apply] knows, and besides that times do not run backwards, that
-// the policy of each step is on record before it, and that incidents end. Entries
-// of other kinds than ours are none of its business.
+// the policy of each step is on record before it, and that incidents end. With the
+// questions that Apply folds, it finds an authorization without its quorum, an
+// execution without its authorization or of something else, and a receipt of what
+// was not due. Entries of other kinds than ours are none of its business.
 func NewCheck(o CheckOptions) verify.Check {
 	return &check{options: o, tenants: map[string]*State{}, detected: map[string]uint64{}, policies: map[string]struct{}{}, maxOpen: DefaultMaxOpen}
 }
@@ -127,7 +129,7 @@ func (c *check) policy(e Entry) error {
 		return nil
 	}
 	prefix, _, _ := strings.Cut(e.Kind, ".")
-	if _, ok := c.policies[e.PolicyDigest]; !ok && (prefix == "incident" || prefix == "effect" || prefix == "target") {
+	if _, ok := c.policies[e.PolicyDigest]; !ok && (prefix == "incident" || prefix == "approval" || prefix == "effect" || prefix == "target") {
 		return &verify.RuleError{
 			Text:     fmt.Sprintf("the %s entry follows from a policy that was never recorded", e.Kind),
 			Expected: "the digest of an earlier " + KindPolicyLoaded, Found: e.PolicyDigest,

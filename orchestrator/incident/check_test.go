@@ -127,6 +127,7 @@ func TestBrokenRules(t *testing.T) {
 		"suppressed while live": {change(10, func(e *Entry) { suppress(e) }), 10, "suppressed by a shadow mode that is off", KindEffectDue, KindEffectSuppressed},
 		"unknown policy":        {change(6, func(e *Entry) { e.PolicyDigest = other }), 6, "never recorded", KindPolicyLoaded, other},
 		"policy too late":       {without(1), 1, "never recorded", KindPolicyLoaded, "sha256:"},
+		"link's policy":         {change(13, func(e *Entry) { e.PolicyDigest = other }), 13, "never recorded", KindPolicyLoaded, other},
 		"effect's policy":       {change(3, func(e *Entry) { e.PolicyDigest = other }), 3, "never recorded", "", other},
 		"no policy":             {change(6, func(e *Entry) { e.PolicyDigest = "" }), 6, "names no policy", "sha256:", `""`},
 		"clock":                 {change(6, func(e *Entry) { e.Time = e.Time.Add(-63 * time.Second) }), 6, "runs backwards", "2026-01-02T03:06:05Z or later", "2026-01-02T03:06:02Z"},

@@ -12,6 +12,12 @@
 // incident, an effect while shadow mode is on, a step by somebody who may not take
 // it. Step puts each of its drafts through Apply, so that it cannot draft one.
 //
+// With a [Plan] an incident is more than told of: an action is proposed, a
+// validation asks people whether it may run, and what they tap on becomes entries
+// by [State.Taps]. The question is a part of the fold, so that Apply refuses an
+// authorization without its quorum. [State.Carry] enters the execution of what was
+// authorized, and [State.Executed] what became of it.
+//
 // A detection, a validation and a recovery carry the decision and what it was made
 // of as evidence. [Replay] decides again from that. [NewCheck] is the audit that
 // ledger verify makes of all entries.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"testing"
+
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 // FuzzEntries reads leaves, one a line, and folds those that are ours: what is
@@ -17,7 +19,12 @@ func FuzzEntries(f *testing.F) {
 	s.switchShadow(false)
 	s.step(s.breached("z_score", "burn_rate"))
 	s.step(s.recovered())
-	for _, e := range s.entries {
+	q := asked(f, restart)
+	q.tap("ben", true)
+	q.tap("ana", true)
+	q.carry()
+	q.receive(recovery.Unknown)
+	for _, e := range append(s.entries, q.entries...) {
 		leaf, err := e.Entry.Leaf()
 		if err != nil {
 			f.Fatal(err)
@@ -44,6 +51,7 @@ func FuzzEntries(f *testing.F) {
 				}
 			}
 			before := state.Clone()
+			runs := len(state.Runs)
 			if err := state.Apply(uint64(i), e); err != nil {
 				if !reflect.DeepEqual(before, state) {
 					t.Fatalf("%s is refused with %v and changes the state", leaf, err)
@@ -52,6 +60,9 @@ func FuzzEntries(f *testing.F) {
 			}
 			if before.Shadow && (e.Kind == KindEffectDue || e.Kind == KindOf(Authorized) || e.Kind == KindOf(Executed)) {
 				t.Fatalf("%s is taken in shadow", leaf)
+			}
+			if len(state.Runs) > runs && (before.Open == nil || before.Open.Stage != Authorized) {
+				t.Fatalf("%s runs what was not authorized", leaf)
 			}
 			if before.Open != nil && e.Kind == KindOf(Detected) {
 				t.Fatalf("%s opens a second incident", leaf)

@@ -262,7 +262,7 @@ func TestShadowAfterTheTap(t *testing.T) {
 		if len(o.made()) != 0 {
 			t.Error("it was run in shadow mode")
 		}
-		s.has(t, "incident.authorized shadow.on incident.expired effect.suppressed/failed")
+		s.has(t, "incident.authorized shadow.on incident.expired effect.suppressed/failed incident.detected effect.suppressed/incident")
 		s.stop()
 		proper(t, l)
 	})

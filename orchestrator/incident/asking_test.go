@@ -302,6 +302,10 @@ func TestAuthorizationThatLapsed(t *testing.T) {
 			if s.state.Pending() != nil || len(s.state.Runs) != 0 {
 				t.Error("it was run")
 			}
+			// People are asked anew at once: it was not they who ended it.
+			if got := s.step(s.breached("z_score")); got[len(got)-2].Kind != KindOf(Detected) {
+				t.Errorf("then %v", kinds(got))
+			}
 		})
 	}
 	s := asked(t, shed)
@@ -313,6 +317,33 @@ func TestAuthorizationThatLapsed(t *testing.T) {
 		}
 	}
 	s.wants("recovered", s.step(s.recovered()), KindOf(Recovered), KindEffectDue)
+}
+
+// TestChangedWhileAsked: a question that nobody can answer any more ends, and
+// another is asked.
+func TestChangedWhileAsked(t *testing.T) {
+	s := asked(t, shed)
+	s.plan.Actions = recovery.Catalogue{restart}
+	n := s.circumstances()
+	n.ActionDigest = ""
+	if o := s.state.Asking().Request.Stand(s.state.Asking().Request.Links[linkOf(s, "ana")], n); o.Reason != approval.OtherAction {
+		t.Errorf("%+v", o)
+	}
+	s.pass(approval.LinkLife)
+	got := s.step(s.breached("z_score"))
+	if s.wants("it ends", got, KindOf(Expired)); !strings.Contains(got[0].Reason, "nobody could decide about shed any more") {
+		t.Errorf("%+v", got[0])
+	}
+	s.wants("anew", s.step(s.breached("z_score")), KindOf(Detected), KindEffectDue)
+}
+
+func linkOf(s *scene, contact string) string {
+	for id, link := range s.state.Asking().Request.Links {
+		if link.Contact == contact {
+			return id
+		}
+	}
+	return ""
 }
 
 func TestNothingIsAsked(t *testing.T) {

@@ -21,7 +21,9 @@ const (
 	// maxEffects is how many effects one receipt may be of.
 	maxEffects = 16
 	maxAction  = 64 << 10
-	maxRequest = 64 << 10
+	// decisionLapse is the decision of an EXPIRED entry that is not for want of time.
+	decisionLapse = "lapse"
+	maxRequest    = 64 << 10
 )
 
 // Run is an action that was run: what the ledger says of one execution.
@@ -216,7 +218,7 @@ func (s State) Carry(a About, c recovery.Catalogue, n approval.Circumstances) ([
 // lapse ends an incident whose authorization is not good any more.
 func (st *step) lapse(why string) {
 	e := st.about.entry(KindOf(Expired), ActorPolicy)
-	e.IncidentID, e.Stage, e.Decision, e.ActionDigest = st.Open.ID, Expired, "lapse", st.Open.ActionDigest
+	e.IncidentID, e.Stage, e.Decision, e.ActionDigest = st.Open.ID, Expired, decisionLapse, st.Open.ActionDigest
 	e.Reason = clean("nothing was run: "+why, maxReason)
 	service := e.Service
 	st.emit(Draft{Entry: e})

@@ -49,8 +49,8 @@ func (st *step) incident() {
 }
 
 // held says whether what breaches is what the last incident left behind. Another
-// target that is DOWN is not, nor is anything once there is another action to
-// propose after one that failed.
+// target that is DOWN is not, nor is anything while there is an action to propose
+// after one that failed or was changed under way.
 func (st *step) held() bool {
 	after := st.After
 	if after == nil || st.about.Time.Sub(after.EndedAt) >= holdFor {
@@ -61,7 +61,7 @@ func (st *step) held() bool {
 			return false
 		}
 	}
-	if after.Stage != Failed {
+	if after.Stage != Failed && !after.Undecided {
 		return true
 	}
 	var keys []string
@@ -217,6 +217,10 @@ func (st *step) expire() {
 	e.Decision, e.ActionDigest = "expire", q.Request.ActionDigest
 	e.Reason = clean(fmt.Sprintf("nobody decided about %s in time: %d of %d approvals were given, and nothing was run",
 		q.Action, len(q.Request.Approvals), q.Request.Quorum), maxReason)
+	if _, there := st.o.Plan.Actions.Find(q.Request.ActionDigest); !there || q.Request.PolicyDigest != st.about.PolicyDigest {
+		e.Decision = decisionLapse
+		e.Reason = clean(fmt.Sprintf("nobody could decide about %s any more: it or the policy was changed after people were asked, and nothing was run", q.Action), maxReason)
+	}
 	st.emit(Draft{Entry: e})
 }
 

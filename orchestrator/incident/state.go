@@ -52,6 +52,9 @@ type After struct {
 	Stage   Stage
 	EndedAt time.Time
 	Joined  map[string]bool // as of [Open]
+	// Undecided says that nobody's decision ended it, nor that nobody took one: what
+	// was asked or authorized was changed.
+	Undecided bool
 }
 
 // TargetRecord is what the ledger says of a target.
@@ -197,7 +200,7 @@ func (s *State) foldStage(e Entry) error {
 	case Executed:
 		s.began(e)
 	case Rejected, Expired, Failed:
-		s.After = &After{ID: open.ID, Stage: e.Stage, EndedAt: e.Time, Joined: open.Joined}
+		s.After = &After{ID: open.ID, Stage: e.Stage, EndedAt: e.Time, Joined: open.Joined, Undecided: e.Decision == decisionLapse}
 	}
 	s.Open = &open
 	if e.Stage.Terminal() {

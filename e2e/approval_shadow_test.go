@@ -98,6 +98,7 @@ func TestShadowModeSendsNothing(t *testing.T) {
 	if n := connections.Load(); n > 0 {
 		t.Errorf("%d connections were made", n)
 	}
+	t.Logf("peak RSS %.1f MiB", float64(peakRSS(t, f.cmd.Process.Pid))/(1<<20))
 	// The address is the right one: a test, which a person orders, goes there.
 	if out := tryChannels(config); !strings.Contains(out, "FAILED") || connections.Load() == 0 {
 		t.Errorf("a test connected %d times and said\n%s", connections.Load(), out)

@@ -63,6 +63,7 @@ func (r *runner) run() (err error) {
 	}
 	r.sidecar.startTraffic()
 	returnStartPages()
+	r.sidecar.whenSettled(returnStartPages)
 	r.log.Info("serving", "listen", r.sidecar.traffic.Addr().String(), "upstream", r.loaded.Upstream.URL,
 		"admin", r.sidecar.adminListener.Addr().String(), "version", buildInfo().Version)
 	for {

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator"
 	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/journal"
 	"github.com/countersign-dev/countersign/proxy"
 )
 
@@ -35,6 +36,7 @@ type sidecar struct {
 	// failed receives the proxy's end, should it come unasked.
 	failed chan error
 
+	beside  context.Context // of what runs beside the traffic, set by startAdmin
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -136,7 +138,7 @@ func (s *sidecar) unready(why string) { s.notReady.Store(&why) }
 // is logged and never reaches the traffic.
 func (s *sidecar) startAdmin() {
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
+	s.beside, s.stop = ctx, cancel
 	for name, run := range s.runs() {
 		s.running.Go(func() {
 			if err := run(ctx); err != nil {
@@ -164,6 +166,27 @@ func (s *sidecar) runs() map[string]func(context.Context) error {
 		runs["tenant "+s.others[i].ID] = t.Run
 	}
 	return runs
+}
+
+// whenSettled calls f when the ledger has been read, or cannot be. It looks once
+// a second.
+func (s *sidecar) whenSettled(f func()) {
+	s.running.Go(func() {
+		look := time.NewTicker(time.Second)
+		defer look.Stop()
+		for {
+			select {
+			case <-s.beside.Done():
+				return
+			case <-look.C:
+			}
+			v, _ := s.docket.View(s.own.ID)
+			if state := s.journal.Report().State; v.Ready || state != journal.Checking && state != journal.Open {
+				f()
+				return
+			}
+		}
+	})
 }
 
 // startTraffic starts serving the proxied port.

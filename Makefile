@@ -5,6 +5,8 @@ BIN     := bin/countersign
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 REVISION := $(shell git rev-parse --verify -q HEAD 2>/dev/null)
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.revision=$(REVISION)
+# Without its manual pages the flag library brings no Markdown renderer along.
+TAGS := urfave_cli_no_docs
 FUZZTIME ?= 10s
 # The race detector needs a C compiler; without one the tests run plain.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
@@ -16,7 +18,7 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 build: ## the static binary, into bin/
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/countersign
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/countersign
 
 run: build ## in front of your API: make run UPSTREAM=http://127.0.0.1:8000; the demo without UPSTREAM
 ifdef UPSTREAM

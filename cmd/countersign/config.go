@@ -19,9 +19,14 @@ func configCommand() *cli.Command {
 }
 
 func configLintCommand() *cli.Command {
+	return lintCommand("config", "countersign.yaml", "check a configuration file", lint)
+}
+
+// lintCommand is "of lint", which checks one file, such as the example.
+func lintCommand(of, example, does string, lint func(*cli.Context, string) error) *cli.Command {
 	return &cli.Command{
 		Name:      "lint",
-		Usage:     "check a configuration file: exit 0 when it is sound, 1 with a line for each problem when not",
+		Usage:     does + ": exit 0 when it is sound, 1 with a line for each problem when not",
 		ArgsUsage: "FILE",
 		Flags:     []cli.Flag{jsonFlag()},
 		Action: func(c *cli.Context) error {
@@ -30,7 +35,7 @@ func configLintCommand() *cli.Command {
 				return err
 			}
 			if len(files) != 1 {
-				return usageError{"config lint takes one FILE: countersign config lint countersign.yaml"}
+				return usageError{fmt.Sprintf("%s lint takes one FILE: countersign %s lint %s", of, of, example)}
 			}
 			return lint(c, files[0])
 		},

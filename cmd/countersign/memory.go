@@ -42,8 +42,9 @@ func collectOften() {
 }
 
 // returnStartPages has the kernel take back the memory, and the pages of the
-// binary, that only the start needed: about a third of the resident memory of a sidecar. What is
-// used again is mapped again from the page cache. Linux only; elsewhere, and
+// binary, that only the start needed: about a third of the resident memory of a
+// sidecar when it begins to serve, and a tenth once the ledger has been read.
+// What is used again is mapped again from the page cache. Linux only; elsewhere, and
 // when anything is unusual, it does nothing.
 func returnStartPages() {
 	debug.FreeOSMemory()

@@ -59,22 +59,7 @@ func showPolicy(c *cli.Context, p *policy.Policy) error {
 }
 
 func policyLintCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "lint",
-		Usage:     "check a policy file: exit 0 when it is sound, 1 with a line for each problem when not",
-		ArgsUsage: "FILE",
-		Flags:     []cli.Flag{jsonFlag()},
-		Action: func(c *cli.Context) error {
-			files, err := words(c)
-			if err != nil {
-				return err
-			}
-			if len(files) != 1 {
-				return usageError{"policy lint takes one FILE: countersign policy lint policy.yaml"}
-			}
-			return lintPolicy(c, files[0])
-		},
-	}
+	return lintCommand("policy", "policy.yaml", "check a policy file", lintPolicy)
 }
 
 func lintPolicy(c *cli.Context, file string) error {

@@ -63,6 +63,7 @@ func (r *runner) run() (err error) {
 	}
 	r.sidecar.startTraffic()
 	returnStartPages()
+	r.sidecar.whenSettled(returnStartPages)
 	serving := []any{"listen", r.sidecar.traffic.Addr().String(), "upstream", r.loaded.Upstream.URL, "admin", r.sidecar.adminListener.Addr().String()}
 	if r.sidecar.public != nil {
 		serving = append(serving, "approvals", r.sidecar.public.listener.Addr().String())

@@ -15,6 +15,7 @@ import (
 	"github.com/countersign-dev/countersign/config"
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/journal"
 	"github.com/countersign-dev/countersign/proxy"
 )
 
@@ -33,6 +34,7 @@ type sidecar struct {
 	// failed receives the proxy's end, should it come unasked.
 	failed chan error
 
+	beside  context.Context // of what runs beside the traffic, set by startAdmin
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	// What has effects ends before what records them.
@@ -143,8 +145,11 @@ func (s *sidecar) unready(why string) { s.notReady.Store(&why) }
 // startAdmin starts measuring, judging, the ledger and the admin API. Trouble of theirs
 // is logged and never reaches the traffic.
 func (s *sidecar) startAdmin() {
-	s.stop = s.begin(&s.running, s.runs())
-	s.stopEffects = s.begin(&s.effects, s.effectRuns())
+	s.beside, s.stop = context.WithCancel(context.Background())
+	s.begin(s.beside, &s.running, s.runs())
+	var effects context.Context
+	effects, s.stopEffects = context.WithCancel(context.Background())
+	s.begin(effects, &s.effects, s.effectRuns())
 	s.running.Go(func() {
 		if err := s.admin.Serve(s.adminListener); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("the admin API stopped; traffic goes on", "error", err)
@@ -152,9 +157,8 @@ func (s *sidecar) startAdmin() {
 	})
 }
 
-// begin runs parts, and returns what ends them.
-func (s *sidecar) begin(group *sync.WaitGroup, runs map[string]func(context.Context) error) context.CancelFunc {
-	ctx, cancel := context.WithCancel(context.Background())
+// begin runs parts until ctx ends.
+func (s *sidecar) begin(ctx context.Context, group *sync.WaitGroup, runs map[string]func(context.Context) error) {
 	for name, run := range runs {
 		group.Go(func() {
 			if err := run(ctx); err != nil {
@@ -162,7 +166,6 @@ func (s *sidecar) begin(group *sync.WaitGroup, runs map[string]func(context.Cont
 			}
 		})
 	}
-	return cancel
 }
 
 // effectRuns are the parts that people outside notice, by name.
@@ -190,6 +193,27 @@ func (s *sidecar) runs() map[string]func(context.Context) error {
 		runs["tenant "+s.others[i].ID] = t.Run
 	}
 	return runs
+}
+
+// whenSettled calls f when the ledger has been read, or cannot be. It looks once
+// a second.
+func (s *sidecar) whenSettled(f func()) {
+	s.running.Go(func() {
+		look := time.NewTicker(time.Second)
+		defer look.Stop()
+		for {
+			select {
+			case <-s.beside.Done():
+				return
+			case <-look.C:
+			}
+			v, _ := s.docket.View(s.own.ID)
+			if state := s.journal.Report().State; v.Ready || state != journal.Checking && state != journal.Open {
+				f()
+				return
+			}
+		}
+	})
 }
 
 // startTraffic starts serving the proxied port.

@@ -10,9 +10,6 @@ import (
 // A steady hour of noisy but healthy traffic opens no incident, whatever the
 // latencies look like, with few requests and with many.
 func TestASteadyHourOpensNothing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("an hour of traffic, many times over")
-	}
 	for name, latency := range distributions {
 		for _, rate := range []float64{0.2, 2, 5, 50} {
 			t.Run(name, func(t *testing.T) {

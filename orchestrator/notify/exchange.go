@@ -71,15 +71,15 @@ func Exchange(ctx context.Context, doer Doer, call Call) (Answer, error) {
 }
 
 func (c Call) scrubbed(e *Error) *Error {
-	clean := scrub(e.Text, c.Secrets)
-	if clean != e.Text || e.Cause != nil && scrub(e.Cause.Error(), c.Secrets) != e.Cause.Error() {
+	clean := Scrub(e.Text, c.Secrets)
+	if clean != e.Text || e.Cause != nil && Scrub(e.Cause.Error(), c.Secrets) != e.Cause.Error() {
 		e.Text, e.Cause = clean, errors.New("an error that had a secret in it")
 	}
 	return e
 }
 
-// scrub takes secrets out of s.
-func scrub(s string, secrets []string) string {
+// Scrub takes secrets out of s.
+func Scrub(s string, secrets []string) string {
 	for _, secret := range secrets {
 		if len(secret) >= 4 {
 			s = strings.ReplaceAll(s, secret, "***")
@@ -118,7 +118,7 @@ func (a Answer) Refused(said, mend string) *Error {
 }
 
 // Say makes a line of something that the other side wrote, without secrets.
-func (a Answer) Say(text string) string { return Line(scrub(text, a.secrets), maxSaid) }
+func (a Answer) Say(text string) string { return Line(Scrub(text, a.secrets), maxSaid) }
 
 // Unclear is the error of an answer of success that cannot be understood: the
 // message may have been taken.

@@ -6,8 +6,8 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/notify"
 )
 
-// payload is the body of a webhook. Every text that is shown is of the type
-// plain_text, in which Slack knows no links, mentions or formatting.
+// payload is the body of a webhook. Every text of others that is shown is of the
+// type plain_text, in which Slack knows no links, mentions or formatting.
 type payload struct {
 	Text        string  `json:"text"` // in notifications, and where there are no blocks
 	Markdown    bool    `json:"mrkdwn"`
@@ -17,28 +17,25 @@ type payload struct {
 }
 
 type block struct {
-	Type     string    `json:"type"`
-	Text     *text     `json:"text,omitempty"`
-	Elements []element `json:"elements,omitempty"`
+	Type     string  `json:"type"`
+	Text     *text   `json:"text,omitempty"`
+	Elements []*text `json:"elements,omitempty"`
 }
 
 type text struct {
 	Type  string `json:"type"`
 	Text  string `json:"text"`
-	Emoji bool   `json:"emoji"`
+	Emoji *bool  `json:"emoji,omitempty"` // of plain_text alone
 }
 
-// element is a button of an actions block, or a text of a context block.
-type element struct {
-	Type     string `json:"type"`
-	Text     any    `json:"text"` // a *text in a button, a string in a text
-	Emoji    *bool  `json:"emoji,omitempty"`
-	ActionID string `json:"action_id,omitempty"`
-	URL      string `json:"url,omitempty"`
-	Style    string `json:"style,omitempty"`
-}
+func plain(s string) *text { return &text{Type: "plain_text", Text: s, Emoji: new(bool)} }
 
-func plain(s string) *text { return &text{Type: "plain_text", Text: s} }
+// link is what there is to tap on. A button would be larger, but Slack reports
+// each tap on one to the app, and puts a warning beside it where nobody answers
+// to that: an incoming webhook has nobody who could.
+func link(url string) *text {
+	return &text{Type: "mrkdwn", Text: "👉 *<" + Escape(url) + "|Look and decide>*"}
+}
 
 func newPayload(m notify.Message) payload {
 	blocks := []block{
@@ -46,13 +43,10 @@ func newPayload(m notify.Message) payload {
 		{Type: "section", Text: plain(strings.Join(m.Body(), "\n"))},
 	}
 	if m.Decidable() {
-		blocks = append(blocks, block{Type: "actions", Elements: []element{{
-			Type: "button", Text: plain("Look and decide"), ActionID: "countersign_decide", URL: m.Link, Style: "primary",
-		}}})
+		blocks = append(blocks, block{Type: "section", Text: link(m.Link)})
 	}
 	if foot := foot(m); foot != "" {
-		off := false
-		blocks = append(blocks, block{Type: "context", Elements: []element{{Type: "plain_text", Text: foot, Emoji: &off}}})
+		blocks = append(blocks, block{Type: "context", Elements: []*text{plain(foot)}})
 	}
 	return payload{Text: Escape(m.Subject()), Blocks: blocks}
 }

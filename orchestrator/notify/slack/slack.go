@@ -6,6 +6,7 @@ package slack
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 
 	"github.com/countersign-dev/countersign/orchestrator/notify"
@@ -55,7 +56,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 	said := strings.TrimSpace(string(answer.Body))
 	switch {
 	case !answer.OK():
-		return notify.Receipt{}, answer.Refused(said, mend(said))
+		return notify.Receipt{}, answer.Refused(said, mend(answer.Status, said))
 	case said != "ok":
 		return notify.Receipt{}, answer.Unclear("not with \"ok\" as Slack does", "check that the URL is that of an incoming webhook")
 	}
@@ -74,17 +75,22 @@ func secretParts(address string) []string {
 }
 
 // mend says what to do about an error, by the word that Slack answers with.
-func mend(said string) string {
+func mend(status int, said string) string {
 	word, _, _ := strings.Cut(said, "\n")
 	switch strings.TrimSpace(word) {
 	case "no_service", "no_service_id", "no_team", "team_disabled", "invalid_token", "no_active_hooks":
 		return "the webhook was removed or disabled: make a new one in Slack, and put its URL in the secret"
 	case "channel_not_found", "channel_is_archived":
 		return "the webhook's channel is gone or archived: make a webhook for another"
-	case "action_prohibited", "posting_to_general_channel_denied":
+	case "action_prohibited", "posting_to_general_channel_denied", "team_access_not_granted":
 		return "an administrator of the workspace must let the webhook post"
 	case "user_not_found":
 		return "the webhook's person has left: make a new one"
+	case "invalid_payload", "invalid_blocks", "invalid_blocks_format", "no_text", "missing_text_or_fallback_or_attachments":
+		return "report this: Slack does not understand what countersign sends"
+	}
+	if status == http.StatusNotFound {
+		return "check that the URL is that of an incoming webhook"
 	}
 	return ""
 }

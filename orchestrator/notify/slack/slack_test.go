@@ -40,8 +40,7 @@ func TestPayload(t *testing.T) {
 		`{"type":"header","text":{"type":"plain_text","text":"⚠ Action recommended","emoji":false}},` +
 		`{"type":"section","text":{"type":"plain_text","text":"checkout\nRequests are slow since 03:00.\nP95 1847 ms · errors 8 % · score 61\n` +
 		`Likely cause: the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %","emoji":false}},` +
-		`{"type":"actions","elements":[{"type":"button","text":{"type":"plain_text","text":"Look and decide","emoji":false},"action_id":"countersign_decide","url":"` +
-		notifytest.Link + `","style":"primary"}]},` +
+		`{"type":"section","text":{"type":"mrkdwn","text":"👉 *\u003c` + notifytest.Link + `|Look and decide\u003e*"}},` +
 		`{"type":"context","elements":[{"type":"plain_text","text":"Nothing will run without your approval.\nThe link works until 03:09:05 UTC.\nledger 1234 · abcd1234","emoji":false}]}]}`
 	if string(r.Body) != want {
 		t.Errorf("got  %s\nwant %s", r.Body, want)
@@ -49,7 +48,8 @@ func TestPayload(t *testing.T) {
 }
 
 // Slack's limits: 150 characters in a header, 3,000 in a section, 2,000 in a
-// context's text, 75 on a button.
+// context's text. The link alone is not plain text, and nothing reports a tap to
+// an app that is not there.
 func TestLimitsAndHostileText(t *testing.T) {
 	for _, event := range notify.Events {
 		server := notifytest.NewServer(t, notifytest.Answer{Status: 200, Body: "ok"})
@@ -61,11 +61,7 @@ func TestLimitsAndHostileText(t *testing.T) {
 			Blocks []struct {
 				Type     string
 				Text     struct{ Type, Text string }
-				Elements []struct {
-					Type string
-					Text any
-					URL  string
-				}
+				Elements []struct{ Type, Text string }
 			}
 		}
 		if err := json.Unmarshal(server.Only(t).Body, &p); err != nil {
@@ -75,16 +71,26 @@ func TestLimitsAndHostileText(t *testing.T) {
 			t.Errorf("%s: %q in %q", event, found, p.Text)
 		}
 		limits := map[string]int{"header": 150, "section": 3000}
+		links := 0
 		for _, b := range p.Blocks {
+			if b.Type == "section" && b.Text.Text == "👉 *<"+notifytest.Link+"|Look and decide>*" {
+				links++
+				continue
+			}
 			if n := len([]rune(b.Text.Text)); n > 0 && (b.Text.Type != "plain_text" || n > limits[b.Type]) || notifytest.Signs(b.Text.Text) != nil {
 				t.Errorf("%s: a %s of %d characters: %q", event, b.Type, n, b.Text.Text)
 			}
 			for _, e := range b.Elements {
-				text, plain := e.Text.(string)
-				if e.Type == "button" && e.URL != notifytest.Link || e.Type != "button" && (e.Type != "plain_text" || !plain || len(text) > 2000) {
+				if e.Type != "plain_text" || len([]rune(e.Text)) > 2000 || notifytest.Signs(e.Text) != nil {
 					t.Errorf("%s: %+v", event, e)
 				}
 			}
+			if b.Type != "header" && b.Type != "section" && b.Type != "context" {
+				t.Errorf("%s: a block of the type %s", event, b.Type)
+			}
+		}
+		if asks := event == notify.Validated || event == notify.Escalation; asks != (links == 1) {
+			t.Errorf("%s: %d links", event, links)
 		}
 	}
 }
@@ -103,7 +109,12 @@ func TestErrors(t *testing.T) {
 		{403, nil, "action_prohibited", notify.Error{}, "administrator"},
 		{403, nil, "invalid_token", notify.Error{}, "new one in Slack"},
 		{400, nil, "user_not_found", notify.Error{}, "new one"},
-		{400, nil, "invalid_blocks", notify.Error{}, "settings"},
+		{400, nil, "invalid_blocks", notify.Error{}, "report this"},
+		{400, nil, "invalid_payload", notify.Error{}, "report this"},
+		{400, nil, "no_text", notify.Error{}, "report this"},
+		{403, nil, "team_access_not_granted", notify.Error{}, "administrator"},
+		{404, nil, "no_active_hooks", notify.Error{}, "new one in Slack"},
+		{404, nil, "<html>not Slack</html>", notify.Error{}, "incoming webhook"},
 		{429, map[string]string{"Retry-After": "30"}, `{"retry_after":30,"ok":false,"error":"rate_limited"}`, notify.Error{Retry: true, After: 30 * time.Second}, "sent again"},
 		{500, nil, "rollup_error", notify.Error{Retry: true}, "sent again"},
 		{200, nil, "<html>sign in</html>", notify.Error{Unsure: true}, "incoming webhook"},

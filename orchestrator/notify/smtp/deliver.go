@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -138,6 +139,7 @@ func (d *delivery) hand(client *smtp.Client, l letter) (string, error) {
 		return "", err
 	}
 	_, said, err := client.Text.ReadResponse(250)
+	said = notify.Scrub(said, d.secrets())
 	if d.refused > 0 {
 		said = fmt.Sprintf("%d of %d addresses refused; %s", d.refused, len(l.to), said)
 	}
@@ -165,16 +167,23 @@ func (d *delivery) address(client *smtp.Client, l letter) error {
 	return nil
 }
 
+// secrets are the forms in which the password is sent, any of which a reply may
+// repeat.
+func (d *delivery) secrets() []string {
+	if d.password == "" {
+		return nil
+	}
+	coded := base64.StdEncoding.EncodeToString
+	user := d.channel.config.Get("user")
+	return []string{d.password, coded([]byte("\x00" + user + "\x00" + d.password)), coded([]byte(d.password))}
+}
+
 // failed is the error of a conversation that ended early.
 func (d *delivery) failed(err error) *notify.Error {
 	refused, ok := errors.AsType[*textproto.Error](err)
 	switch {
 	case ok:
-		// The text of a reply may repeat what was sent, the password among it.
-		said := refused.Msg
-		if d.step == "AUTH" {
-			said = ""
-		}
+		said := notify.Scrub(refused.Msg, d.secrets())
 		e := &notify.Error{
 			Status: refused.Code, Retry: refused.Code >= 400 && refused.Code < 500,
 			Text: strings.TrimSuffix(fmt.Sprintf("the mail server refused %s with %d: %s", d.step, refused.Code, notify.Line(said, 200)), ": "),
@@ -189,6 +198,10 @@ func (d *delivery) failed(err error) *notify.Error {
 	e := notify.Unreachable(err, d.sent, d.channel.config.Timeout)
 	if strings.Contains(e.Mend, "certificate") && d.channel.config.Get("security") == implicitTLS {
 		e.Mend += "; on port 587 use security: starttls"
+	}
+	if d.step == "greeting" && e.Retry && d.channel.config.Get("security") != implicitTLS {
+		// A server that waits for TLS says nothing before.
+		e.Mend += "; on port 465 use security: tls"
 	}
 	return e
 }

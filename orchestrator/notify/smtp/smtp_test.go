@@ -176,6 +176,28 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Whatever a server repeats of the password, in whichever form it got it, nothing
+// of it is told on.
+func TestNothingOfThePasswordIsRepeated(t *testing.T) {
+	coded := base64.StdEncoding.EncodeToString
+	forms := []string{password, coded([]byte(password)), coded([]byte("\x00countersign\x00" + password))}
+	echo := " 5.0.0 you said " + strings.Join(forms, ", ")
+	for _, step := range []string{"greeting", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "."} {
+		s := &server{tls: serverTLS(t), offers: []string{"STARTTLS", "AUTH PLAIN"}, replies: map[string]string{step: "550" + echo}}
+		s.start(t)
+		e := notifytest.Refusal(t, t.Context(), open(t, s.address, "user", "countersign"), notifytest.Message(notify.Test), forms...)
+		if e.Status != 550 || !strings.Contains(e.Text, "you said ***") {
+			t.Errorf("%s: %+v", step, e)
+		}
+	}
+	s := &server{tls: serverTLS(t), offers: []string{"STARTTLS", "AUTH PLAIN"}, replies: map[string]string{".": "250" + echo}}
+	s.start(t)
+	receipt, err := open(t, s.address, "user", "countersign").Send(t.Context(), notifytest.Message(notify.Test))
+	if err != nil || receipt.Note != "5.0.0 you said ***, ***, ***" {
+		t.Errorf("%+v %v", receipt, err)
+	}
+}
+
 // An address that is refused for good keeps nothing from the others; one that is
 // refused for now has all wait, so that nobody is told twice.
 func TestSomeRecipients(t *testing.T) {
@@ -205,6 +227,9 @@ func TestTimeouts(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
 			e := notifytest.Refusal(t, ctx, open(t, s.address), notifytest.Message(notify.Validated))
+			if hint := strings.Contains(e.Mend, "on port 465"); hint != (step == "greeting") {
+				t.Errorf("how to mend it is %q", e.Mend)
+			}
 			if !e.Retry || e.Unsure != (step == ".") || !errors.Is(e, context.DeadlineExceeded) {
 				t.Errorf("%+v", e)
 			}

@@ -84,7 +84,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 }
 
 func (c *channel) payload(m notify.Message) payload {
-	p := payload{Text: m.Unlinked(), LinkPreview: preview{IsDisabled: true}, DisableNotification: m.Urgency() == notify.Info}
+	p := payload{Text: uncommand(m.Unlinked()), LinkPreview: preview{IsDisabled: true}, DisableNotification: m.Urgency() == notify.Info}
 	id := c.config.Get("chat_id")
 	if strings.HasPrefix(id, "@") {
 		p.ChatID = json.RawMessage(strconv.Quote(id))
@@ -97,6 +97,33 @@ func (c *channel) payload(m notify.Message) payload {
 		p.ReplyMarkup = &markup{[][]button{{{Text: "Look and decide", URL: m.Link}}}}
 	}
 	return p
+}
+
+// uncommand takes apart what Telegram makes a command of that one tap sends to
+// every bot of the chat: /orders becomes [/]orders. A path of two parts is none.
+func uncommand(text string) string {
+	if !strings.Contains(text, "/") {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		word := i + 1
+		for word < len(text) && inCommand(text[word]) {
+			word++
+		}
+		begins := text[i] == '/' && word > i+1 && (i == 0 || text[i-1] != '/' && !inCommand(text[i-1]))
+		if begins && (word == len(text) || text[word] != '/') {
+			b.WriteString("[/]")
+			continue
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
+}
+
+// inCommand says whether a command may have c in it.
+func inCommand(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
 // response is what every method of the API answers with.
@@ -138,9 +165,11 @@ func mend(status int, r response) string {
 		return "the token is wrong or was revoked: get one from @BotFather"
 	case strings.Contains(said, "chat not found"):
 		return "check chat_id; a person must have written to the bot first, and a group must have it as a member"
+	case strings.Contains(said, "initiate conversation"):
+		return "the person must write to the bot first"
 	case strings.Contains(said, "blocked") || strings.Contains(said, "kicked") || strings.Contains(said, "not a member") || strings.Contains(said, "deactivated"):
 		return "let the person unblock the bot, or add it to the group again"
-	case strings.Contains(said, "not enough rights") || strings.Contains(said, "need administrator"):
+	case strings.Contains(said, "rights") || strings.Contains(said, "need administrator") || strings.Contains(said, "chat_write_forbidden") || strings.Contains(said, "topic_closed"):
 		return "let the bot post in this chat"
 	case strings.Contains(said, "thread not found"):
 		return "check thread_id"

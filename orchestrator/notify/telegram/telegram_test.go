@@ -90,6 +90,9 @@ func TestErrors(t *testing.T) {
 		{400, `{"ok":false,"error_code":400,"description":"Bad Request: message thread not found"}`, notify.Error{}, "thread_id"},
 		{403, `{"ok":false,"error_code":403,"description":"Forbidden: bot was blocked by the user"}`, notify.Error{}, "unblock"},
 		{400, `{"ok":false,"error_code":400,"description":"Bad Request: not enough rights to send text messages to the chat"}`, notify.Error{}, "let the bot post"},
+		{400, `{"ok":false,"error_code":400,"description":"Bad Request: have no rights to send a message"}`, notify.Error{}, "let the bot post"},
+		{403, `{"ok":false,"error_code":403,"description":"Forbidden: bot can't initiate conversation with a user"}`, notify.Error{}, "write to the bot first"},
+		{403, `{"ok":false,"error_code":403,"description":"Forbidden: bot was kicked from the supergroup chat"}`, notify.Error{}, "to the group again"},
 		{502, `<html>Bad Gateway</html>`, notify.Error{Retry: true}, "sent again"},
 		{200, `{"ok":false,"error_code":400,"description":"Bad Request: chat not found"}`, notify.Error{}, "chat_id"},
 		{200, `<html>a portal of the hotel</html>`, notify.Error{Unsure: true}, "api_url"},
@@ -120,6 +123,32 @@ func TestHostileText(t *testing.T) {
 		if found := notifytest.Signs(p.Text); found != nil || len([]rune(p.Text)) > notify.MaxShort {
 			t.Errorf("%s: %q in %d characters of %q", event, found, len([]rune(p.Text)), p.Text)
 		}
+	}
+}
+
+// What others wrote is no command that a tap would send.
+func TestNoCommands(t *testing.T) {
+	for in, want := range map[string]string{
+		"/orders":                      "[/]orders",
+		"POST /orders is slow":         "POST [/]orders is slow",
+		"GET /api/v1/orders/{id}":      "GET /api/v1/orders/{id}",
+		"(/stop) /a /b, /c/d /e/":      "([/]stop) [/]a [/]b, /c/d /e/",
+		"+12/−3 and 1/2 a/b / //c .":   "+12/−3 and 1/2 a/b / //c .",
+		"ä/stop":                       "ä[/]stop",
+		"\"/deploy(at)other_bot\"\n/x": "\"[/]deploy(at)other_bot\"\n[/]x",
+	} {
+		if got := uncommand(in); got != want {
+			t.Errorf("%q becomes %q instead of %q", in, got, want)
+		}
+	}
+	server := notifytest.NewServer(t, notifytest.Answer{Status: 200, Body: taken})
+	m := notifytest.Message(notify.Incident)
+	m.Changes = []string{`"/shutdown"`}
+	if _, err := open(t, server.URL, nil).Send(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if body := string(server.Only(t).Body); !strings.Contains(body, "[/]shutdown") || strings.Contains(body, `"/shutdown`) {
+		t.Error(body)
 	}
 }
 

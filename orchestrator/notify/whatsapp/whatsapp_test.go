@@ -130,9 +130,16 @@ func TestTemplates(t *testing.T) {
 				t.Errorf("%s: field %s has the example %q and would be sent %q", file, field, body.Example.BodyText[0][i], parameters[i].Text)
 			}
 		}
-		// Meta rejects a variable at the beginning or end.
+		// Meta rejects a variable at the beginning or end, and fewer than 2x+1
+		// words around x variables ("too many variables for its length").
 		if strings.HasPrefix(body.Text, "{{") || strings.HasSuffix(body.Text, "}}") || len([]rune(body.Text)) > 300 {
 			t.Errorf("%s: %q", file, body.Text)
+		}
+		if words := len(strings.Fields(body.Text)) - len(fields); words < 2*len(fields)+1 {
+			t.Errorf("%s has %d variables and only %d words", file, len(fields), words)
+		}
+		if !strings.Contains(body.Text, notify.Promise) {
+			t.Errorf("%s does not promise anything: %q", file, body.Text)
 		}
 		if buttons := len(p.Template.Components) - 1; len(definition.Components)-1 != buttons {
 			t.Errorf("%s: %d button components, and %d are sent", file, len(definition.Components)-1, buttons)
@@ -164,7 +171,14 @@ func TestErrors(t *testing.T) {
 		{400, nil, refusal(132000, "Number of parameters does not match", ""), notify.Error{}, "docs/templates"},
 		{400, nil, refusal(132015, "Template is paused", ""), notify.Error{}, "WhatsApp Manager"},
 		{400, nil, refusal(131042, "Business eligibility payment issue", ""), notify.Error{}, "pay"},
-		{400, nil, refusal(100, "Invalid parameter", ""), notify.Error{}, "settings"},
+		{401, nil, refusal(0, "We were unable to authenticate the app user", ""), notify.Error{}, "permanent"},
+		{400, nil, refusal(100, "Invalid parameter", ""), notify.Error{}, "phone_number_id"},
+		{400, nil, refusal(131047, "Re-engagement message", ""), notify.Error{}, "docs/templates"},
+		{400, nil, refusal(131049, "Not delivered to maintain healthy ecosystem engagement", ""), notify.Error{}, "utility"},
+		{403, nil, refusal(130497, "Business account is restricted from messaging users in this country", ""), notify.Error{}, "country"},
+		{400, nil, refusal(131045, "Incorrect certificate", ""), notify.Error{}, "registered"},
+		{403, nil, refusal(131005, "Access denied", ""), notify.Error{}, "whatsapp_business_messaging"},
+		{400, nil, refusal(131053, "Anything else", ""), notify.Error{}, "settings"},
 		{400, nil, refusal(131056, "pair rate limit hit", "too many messages"), notify.Error{Retry: true}, "later"},
 		{429, map[string]string{"Retry-After": "5"}, refusal(130429, "Rate limit hit", ""), notify.Error{Retry: true, After: 5 * time.Second}, "later"},
 		{400, nil, refusal(4, "Application request limit reached", ""), notify.Error{Retry: true}, "later"},

@@ -89,9 +89,8 @@ func (l *limiter[K]) room(key K, now time.Time) K {
 	return shared
 }
 
-// clientOf is the address that a request came from; of IPv6 the network, which
-// one client usually has all of. A proxy that is trusted says in X-Forwarded-For
-// for whom it asks.
+// clientOf is the network that a request came from. A proxy that is trusted says
+// in X-Forwarded-For for whom it asks.
 func clientOf(r *http.Request, trusted []netip.Prefix) netip.Prefix {
 	ap, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -106,11 +105,17 @@ func clientOf(r *http.Request, trusted []netip.Prefix) netip.Prefix {
 		}
 		client = hop.Unmap().WithZone("")
 	}
+	return network(client)
+}
+
+// network is what one client usually has all of: an address, of IPv6 its /64.
+func network(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
 	bits := 32
-	if client.Is6() {
+	if a.Is6() {
 		bits = 64
 	}
-	p, err := client.Prefix(bits)
+	p, err := a.Prefix(bits)
 	if err != nil {
 		return netip.Prefix{}
 	}

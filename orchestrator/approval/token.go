@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -166,6 +167,8 @@ func untrusted(t *jwt.Token, err error) Reason {
 		return Malformed
 	case errors.Is(err, errOtherKey) || t.Method != jwt.SigningMethodEdDSA:
 		return Forged
+	case len(t.Signature) != ed25519.SignatureSize: // the end of a link is what gets lost
+		return Malformed
 	}
 	return Altered
 }

@@ -132,6 +132,7 @@ func TestTokensOfOthers(t *testing.T) {
 		"no base64":                {parts[0] + ".!." + parts[2], Malformed},
 		"too long":                 {good + strings.Repeat("A", maxToken), Malformed},
 		"padded":                   {good + "==", Malformed},
+		"its end was lost":         {good[:len(good)-70], Malformed},
 		"another key":              {mint(t, other, someClaims()), Forged},
 		"another key, our name":    {raw(t, header(), claims(), theirs), Altered},
 		"no algorithm":             {raw(t, with(header(), "alg", "none"), claims(), func(string) []byte { return nil }), Forged},

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/notify"
 	"github.com/countersign-dev/countersign/orchestrator/notify/kinds"
 	"github.com/countersign-dev/countersign/orchestrator/recovery"
@@ -152,6 +153,20 @@ func (l *Loaded) checkLists() (problems Problems) {
 	}
 	for _, c := range l.Channels {
 		check("channel", c.ID, c.Tenant, c.Where)
+	}
+	return append(problems, l.checkLinks()...)
+}
+
+// checkLinks says which channels could not bring anybody a link.
+func (l *Loaded) checkLinks() (problems Problems) {
+	public, err := approval.ParsePublicURL(l.Approval.PublicURL)
+	if l.Approval.Listen == "" || err != nil {
+		return nil // nobody is sent a link, or the URL is a problem of its own
+	}
+	for _, c := range l.Channels {
+		if err := c.CheckLink(kinds.All(), approval.Link(public, "")); err != nil {
+			problems = append(problems, Problem{Where: c.Where, Text: fmt.Sprintf("the channel %q %v", c.ID, err)})
+		}
 	}
 	return problems
 }

@@ -28,6 +28,58 @@ func TestTenants(t *testing.T) {
 	}
 }
 
+// What could bring nobody a link is said at the start, and not when somebody has
+// to decide.
+func TestLinksFitTheChannels(t *testing.T) {
+	const channels = `channels:
+  - id: telegram
+    kind: telegram
+    settings: {chat_id: "1", token_env: TOKEN}
+  - id: meta
+    kind: whatsapp
+    settings: {token_env: TOKEN, phone_number_id: "1", to: "+15551234567", link_base: "https://approve.example/action/recover?token="}
+  - id: twilio
+    kind: twilio_whatsapp
+    settings:
+      account_sid: AC0123456789abcdef0123456789abcdef
+      token_env: TOKEN
+      from: "+15557654321"
+      to: "+15551234567"
+      content_decision: HX0123456789abcdef0123456789abcdef
+      content_notice: HX0123456789abcdef0123456789abcdef
+      link_base: "https://approve.example/"
+`
+	const base = `has the link_base https://approve.example/`
+	for public, want := range map[string][]string{
+		"https://approve.example":       nil,
+		"https://approve.example/":      nil,
+		"http://approve.example":        {`c.yaml:6:5: the channel "meta" ` + base, `c.yaml:9:5: the channel "twilio" ` + base},
+		"https://approve.example:8443":  {`c.yaml:6:5: the channel "meta" ` + base, `c.yaml:9:5: the channel "twilio" ` + base},
+		"https://approve.example/below": {`c.yaml:6:5: the channel "meta" ` + base + `action/recover?token=, and its links begin with https://approve.example/below/action/recover?token=: set link_base`},
+		"https://localhost": {
+			`c.yaml:3:5: the channel "telegram" cannot bring links that begin with https://localhost/`, `c.yaml:6:5: the channel "meta" ` + base, `c.yaml:9:5: the channel "twilio" ` + base,
+		},
+	} {
+		_, err := Parse("c.yaml", []byte("approval: {listen: \":1\", public_url: "+public+"}\n"+channels))
+		var said []string
+		if problems, ok := errors.AsType[Problems](err); ok {
+			said = strings.Split(strings.TrimSpace(problems.Lines()), "\n")
+		}
+		if len(said) != len(want) {
+			t.Errorf("%s: %q", public, said)
+			continue
+		}
+		for i, text := range want {
+			if !strings.Contains(said[i], text) {
+				t.Errorf("%s: %q instead of %q", public, said[i], text)
+			}
+		}
+	}
+	if _, err := Parse("c.yaml", []byte(channels)); err != nil {
+		t.Errorf("where nobody is sent a link, none has to fit: %v", err)
+	}
+}
+
 // lists is a sound file with an entry of each; the contacts stand before the
 // channels that they name.
 const lists = `contacts:

@@ -58,6 +58,17 @@ func (c Config) Open(kinds []Kind, outside Outside) (Channel, error) {
 	return kinds[i].New(c, outside)
 }
 
+// CheckLink says why the channel cannot bring links that begin like this, or nil.
+// The error completes the sentence "The channel …".
+func (c Config) CheckLink(kinds []Kind, begins string) error {
+	for _, k := range kinds {
+		if k.Name == c.Kind && k.CheckLink != nil {
+			return k.CheckLink(c, begins)
+		}
+	}
+	return nil
+}
+
 // NewConfig is the channel that settings make of a kind, with the defaults for
 // what is left out: for a channel that is not read from a document. The keys of
 // secrets are without _file and _env. What is wrong is an error, all of it.

@@ -22,6 +22,9 @@ type Kind struct {
 	// Check judges the settings together; it may be nil. The error completes the
 	// sentence "The channel …".
 	Check func(Config) error
+	// CheckLink judges what every link begins with; it may be nil. The error
+	// completes the sentence "The channel …".
+	CheckLink func(c Config, begins string) error
 }
 
 // Setting is a key below "settings:" of a channel. A secret's has _file or

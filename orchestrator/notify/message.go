@@ -16,7 +16,10 @@ const (
 	Validated      Event = "validated"       // it still is: somebody has to decide
 	Escalation     Event = "escalation"      // nobody has decided yet
 	Recovered      Event = "recovered"       // it is well again
+	Expired        Event = "expired"         // nobody has decided in time
 	Failed         Event = "failed"          // an authorized action did not help
+	NotRun         Event = "not_run"         // an authorized action was not run
+	Unknown        Event = "unknown"         // nobody knows whether it was
 	TargetDown     Event = "target_down"     // a checked target stopped answering
 	TargetUp       Event = "target_up"       // it answers again
 	TargetFlapping Event = "target_flapping" // it keeps failing and recovering
@@ -24,7 +27,7 @@ const (
 )
 
 // Events are all of them, in the order in which they come.
-var Events = []Event{Incident, Validated, Escalation, Recovered, Failed, TargetDown, TargetUp, TargetFlapping, Test}
+var Events = []Event{Incident, Validated, Escalation, Recovered, Expired, Failed, NotRun, Unknown, TargetDown, TargetUp, TargetFlapping, Test}
 
 // Severity is how bad things are.
 type Severity string

@@ -1,6 +1,9 @@
 package notify
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // unknown stands in a template's field that has nothing to say: an empty one is
 // refused.
@@ -27,6 +30,16 @@ func (m Message) NoticeFields() []string {
 		m.Heading(), m.Place(), or(m.Problem(), unknown), or(m.Figures(), unknown), or(m.Reason(), unknown),
 		or(m.Mark(), "no ledger"),
 	}
+}
+
+// CheckLinkBase says whether the base that is registered with a template is one
+// of links that begin like this.
+func CheckLinkBase(c Config, begins string) error {
+	base := c.Get("link_base")
+	if strings.HasPrefix(begins, base) {
+		return nil
+	}
+	return fmt.Errorf("has the link_base %s, and its links begin with %s: set link_base to that, and register the template's button with it", base, begins)
 }
 
 // LinkSuffix is what a button of a template is filled with: the link without

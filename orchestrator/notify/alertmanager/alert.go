@@ -40,7 +40,7 @@ func alerts(m notify.Message, severity string, hold time.Duration) []alert {
 	switch m.Event {
 	case notify.Recovered:
 		return []alert{end(nameIncident)}
-	case notify.Failed:
+	case notify.Failed, notify.NotRun, notify.Unknown:
 		return []alert{end(nameIncident), fire(nameFailed, hold)}
 	case notify.TargetDown:
 		return []alert{fire(nameDown, hold)}

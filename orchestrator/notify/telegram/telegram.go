@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -23,8 +24,19 @@ func Kind() notify.Kind {
 			{Key: "thread_id", Help: "The topic of a forum group.", Check: notify.Digits},
 			{Key: "api_url", Default: "https://api.telegram.org", Help: "A Bot API server of your own.", Check: notify.WebAddress},
 		},
-		New: func(c notify.Config, o notify.Outside) (notify.Channel, error) { return &channel{c, o}, nil },
+		CheckLink: checkLink,
+		New:       func(c notify.Config, o notify.Outside) (notify.Channel, error) { return &channel{c, o}, nil },
 	}
+}
+
+// checkLink refuses what Telegram refuses in a button, and the whole message with
+// it: a host's name without a dot.
+func checkLink(_ notify.Config, begins string) error {
+	u, err := url.Parse(begins)
+	if err != nil || !strings.ContainsAny(u.Hostname(), ".:") {
+		return fmt.Errorf("cannot bring links that begin with %s: Telegram takes no button to such a host; give public_url a full host name", begins)
+	}
+	return nil
 }
 
 type channel struct {

@@ -27,6 +27,7 @@ func WhatsApp() notify.Kind {
 			}
 			return nil
 		},
+		CheckLink: notify.CheckLinkBase,
 		New: func(c notify.Config, o notify.Outside) (notify.Channel, error) {
 			return &channel{c, o, "Messages", messageForm}, nil
 		},

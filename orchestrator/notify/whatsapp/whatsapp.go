@@ -32,7 +32,8 @@ func Kind() notify.Kind {
 				Check: notify.Pattern(`^v[0-9]{1,3}\.[0-9]{1,2}$`, "must be a version such as v23.0")},
 			{Key: "api_url", Default: "https://graph.facebook.com", Help: "The Graph API.", Check: notify.WebAddress},
 		},
-		New: func(c notify.Config, o notify.Outside) (notify.Channel, error) { return &channel{c, o}, nil },
+		CheckLink: notify.CheckLinkBase,
+		New:       func(c notify.Config, o notify.Outside) (notify.Channel, error) { return &channel{c, o}, nil },
 	}
 }
 

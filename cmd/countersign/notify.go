@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"slices"
@@ -10,9 +11,12 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/countersign-dev/countersign/config"
+	"github.com/countersign-dev/countersign/orchestrator/api"
 	"github.com/countersign-dev/countersign/orchestrator/egress"
 	"github.com/countersign-dev/countersign/orchestrator/notify"
 )
+
+const despiteShadowFlagName = "despite-shadow"
 
 func notifyCommand() *cli.Command {
 	return &cli.Command{
@@ -26,10 +30,13 @@ func notifyTestCommand() *cli.Command {
 	set := newSettings()
 	return &cli.Command{
 		Name: "test",
-		Usage: "send a test message over each configured channel, or over those that are named, from this machine, in shadow mode too, and say what failed and how to mend it; " +
-			"exit 0 all were sent, 1 not all, 2 usage",
+		Usage: "send a test message over each configured channel, or over those that are named, from this machine, and say what failed and how to mend it; " +
+			"nothing is sent in shadow mode, unless --" + despiteShadowFlagName + " is given; exit 0 all were sent, 1 not all, 2 usage",
 		ArgsUsage: "[CHANNEL…]",
-		Flags:     append([]cli.Flag{jsonFlag()}, set.flags...),
+		Flags: append([]cli.Flag{
+			&cli.BoolFlag{Name: despiteShadowFlagName, Usage: "send the test in shadow mode too, and where no sidecar runs that is live", EnvVars: []string{"COUNTERSIGN_DESPITE_SHADOW"}},
+			jsonFlag(),
+		}, set.flags...),
 		Action: func(c *cli.Context) error {
 			names, err := words(c)
 			if err != nil {
@@ -69,31 +76,66 @@ func chosenChannels(all []notify.Config, names []string) ([]notify.Config, error
 }
 
 func tryChannels(c *cli.Context, loaded config.Config, chosen []notify.Config) error {
+	ctx, stop := interruptible(c)
+	defer stop()
+	held := ""
+	if !c.Bool(despiteShadowFlagName) {
+		held = heldBack(ctx, loaded)
+	}
 	log, _ := newLog(loaded, c.App.ErrWriter)
-	// A person orders this, and only a test is sent.
-	gate := egress.New(egress.Options{Shadow: func(string) bool { return false }, Log: log})
+	gate := egress.New(egress.Options{Shadow: func(string) bool { return held != "" }, Log: log})
 	channels, err := openChannels(chosen, gate)
 	if err != nil {
 		return err
 	}
-	ctx, stop := interruptible(c)
-	defer stop()
 	id := "test-" + strings.ToLower(rand.Text())
 	trials := notify.Try(ctx, channels, notify.TestMessage(id, loaded.Service.Tenant, loaded.ServiceName(), time.Now(), notify.Mark{}))
-	if c.Bool("json") {
-		err = printJSON(c, trials)
-	} else {
-		for _, t := range trials {
-			if _, err = fmt.Fprintln(c.App.Writer, printable(t.String())); err != nil {
-				break
-			}
+	mend := fmt.Sprintf("%s; to send the test all the same, add --%s", held, despiteShadowFlagName)
+	for i := range trials {
+		if trials[i].Held {
+			trials[i].Mend = mend
 		}
 	}
-	if err != nil {
+	if err := printTrials(c, trials, mend); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(trials, func(t notify.Trial) bool { return !t.Sent }) {
 		return errReported
 	}
 	return nil
+}
+
+// heldBack says why nothing may be sent, or "" when the sidecar is live. As the
+// sidecar has it, what is not known to be live is in shadow mode.
+func heldBack(ctx context.Context, loaded config.Config) string {
+	client, err := api.NewClient(loaded.Admin.Address)
+	if err != nil {
+		return err.Error()
+	}
+	s, err := client.Status(ctx)
+	switch {
+	case err != nil:
+		return "whether a sidecar is live is not known, and without one shadow mode is on: " + err.Error()
+	case s.Decisions == nil || s.Decisions.ShadowMode:
+		return "the sidecar at " + loaded.Admin.Address + " is in shadow mode, in which nothing is sent"
+	}
+	return ""
+}
+
+// printTrials prints what came of each channel and, where some were held back,
+// why and what to do.
+func printTrials(c *cli.Context, trials []notify.Trial, mend string) error {
+	if c.Bool("json") {
+		return printJSON(c, trials)
+	}
+	for _, t := range trials {
+		if _, err := fmt.Fprintln(c.App.Writer, printable(t.String())); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(trials, func(t notify.Trial) bool { return t.Held }) {
+		return nil
+	}
+	_, err := fmt.Fprintln(c.App.Writer, printable(mend))
+	return err
 }

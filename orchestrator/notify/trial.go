@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+
+	"github.com/countersign-dev/countersign/orchestrator/egress"
 )
 
 // Trial is what came of trying a channel out.
 type Trial struct {
-	Channel   string `json:"channel"`
-	Kind      string `json:"kind"`
-	Sent      bool   `json:"sent"`
+	Channel string `json:"channel"`
+	Kind    string `json:"kind"`
+	Sent    bool   `json:"sent"`
+	// Held says that nothing is known to be wrong: shadow mode held it back.
+	Held      bool   `json:"held_back"`
 	Reference string `json:"reference,omitempty"`
 	Note      string `json:"note,omitempty"`
 	Problem   string `json:"problem,omitempty"`
@@ -45,11 +49,15 @@ func try(ctx context.Context, c Channel, m Message) Trial {
 	if e, ok := errors.AsType[*Error](err); ok {
 		t.Problem, t.Mend = e.Text, e.Mend
 	}
+	t.Held = errors.Is(err, egress.ErrShadow)
 	return t
 }
 
 // String is the trial in a line.
 func (t Trial) String() string {
+	if t.Held {
+		return fmt.Sprintf("%s (%s): %s", t.Channel, t.Kind, t.Problem)
+	}
 	if !t.Sent {
 		s := fmt.Sprintf("%s (%s): FAILED: %s", t.Channel, t.Kind, t.Problem)
 		if t.Mend != "" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/countersign-dev/countersign/orchestrator/egress"
 	"github.com/countersign-dev/countersign/orchestrator/notify"
 	"github.com/countersign-dev/countersign/orchestrator/notify/notifytest"
 )
@@ -29,13 +30,18 @@ func TestTry(t *testing.T) {
 	plain := &scripted{name: "plain"}
 	bad := &scripted{name: "bad", err: &notify.Error{Text: "refused with status 401", Mend: "check the token"}}
 	odd := &scripted{name: "odd", err: errors.New("something")}
-	trials := notify.Try(t.Context(), []notify.Channel{good, plain, bad, odd}, notify.TestMessage("test-1", "local", "checkout", notifytest.Now, notify.Mark{}))
+	held := &scripted{name: "held", err: notify.Unreachable(egress.ErrShadow, false, 0)}
+	trials := notify.Try(t.Context(), []notify.Channel{good, plain, bad, odd, held}, notify.TestMessage("test-1", "local", "checkout", notifytest.Now, notify.Mark{}))
 	for i, want := range []string{
 		"good (script): sent as 47 (queued)", "plain (script): sent", "bad (script): FAILED: refused with status 401; check the token", "odd (script): FAILED: something",
+		"held (script): not sent: shadow mode is on",
 	} {
 		if got := trials[i].String(); got != want {
 			t.Errorf("%q instead of %q", got, want)
 		}
+	}
+	if !trials[4].Held || trials[2].Held {
+		t.Errorf("%+v", trials)
 	}
 	if good.id != "test-1-good" || bad.id != "test-1-bad" {
 		t.Errorf("%q %q", good.id, bad.id)

@@ -99,7 +99,9 @@ func TestEveryAlertThatFiresIsEnded(t *testing.T) {
 
 func TestAlerts(t *testing.T) {
 	names := map[notify.Event]string{
-		notify.Incident: nameIncident, notify.Failed: nameIncident + " " + nameFailed, notify.TargetDown: nameDown, notify.TargetUp: nameDown + " " + nameFlapping,
+		notify.Incident: nameIncident, notify.Expired: nameIncident,
+		notify.Failed: nameIncident + " " + nameFailed, notify.NotRun: nameIncident + " " + nameFailed, notify.Unknown: nameIncident + " " + nameFailed,
+		notify.TargetDown: nameDown, notify.TargetUp: nameDown + " " + nameFlapping,
 		notify.TargetFlapping: nameFlapping, notify.Test: nameTest, notify.Recovered: nameIncident, notify.Validated: nameIncident, notify.Escalation: nameIncident,
 	}
 	for _, event := range notify.Events {

@@ -35,8 +35,8 @@ contacts:
 
 // Settings of those that need many.
 const (
-	whatsappSettings       = `api_url: "http://%[1]s", token_file: %[2]q, phone_number_id: "1", to: "+15551234567", link_base: "https://approve.example/action/recover?token="`
-	twilioWhatsappSettings = `%s, content_decision: HX0123456789abcdef0123456789abcdef, content_notice: HX0123456789abcdef0123456789abcdef, link_base: "https://approve.example/action/recover?token="`
+	whatsappSettings       = `api_url: "http://%[1]s", token_file: %[2]q, phone_number_id: "1", to: "+15551234567", link_base: "http://%[3]s/action/recover?token="`
+	twilioWhatsappSettings = `%s, content_decision: HX0123456789abcdef0123456789abcdef, content_notice: HX0123456789abcdef0123456789abcdef, link_base: "http://%[3]s/action/recover?token="`
 )
 
 // tryChannels has a test message sent over every channel, and returns what was said.

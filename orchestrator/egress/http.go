@@ -6,12 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -43,10 +40,6 @@ type HTTPOptions struct {
 	// RootCAs are the authorities that certificates are verified with; those of
 	// the system when nil.
 	RootCAs *x509.CertPool
-	// Proxy says which proxy a request goes through, such as
-	// http.ProxyFromEnvironment; none when nil. A proxy may have any address. It
-	// resolves the names itself, so that only addresses in URLs are judged.
-	Proxy func(*http.Request) (*url.URL, error)
 }
 
 // HTTP returns what sends a tenant's requests by HTTP/1.1, each over a
@@ -76,8 +69,7 @@ type doer struct {
 }
 
 func (d *doer) Do(req *http.Request) (*http.Response, error) {
-	proxy, err := d.admit(req)
-	if err != nil {
+	if err := d.admit(req); err != nil {
 		if req.Body != nil {
 			_ = req.Body.Close()
 		}
@@ -91,7 +83,7 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", userAgent)
 	}
-	res, err := d.client(proxy).Do(req)
+	res, err := d.client().Do(req)
 	if err != nil {
 		cancel()
 		if with, ok := errors.AsType[*url.Error](err); ok {
@@ -106,57 +98,29 @@ func (d *doer) Do(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// admit says whether the request may be sent at all, and through which proxy.
-// It resolves no name.
-func (d *doer) admit(req *http.Request) (*url.URL, error) {
+// admit says whether the request may be sent at all. It resolves no name.
+func (d *doer) admit(req *http.Request) error {
 	if d.gate.shadow(d.tenant) {
-		return nil, ErrShadow
+		return ErrShadow
 	}
 	switch u := req.URL; {
 	case u == nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("the URL is neither http nor https")
+		return errors.New("the URL is neither http nor https")
 	case u.User != nil:
-		return nil, errors.New("the URL has a user or password in it: give it in a header")
+		return errors.New("the URL has a user or password in it: give it in a header")
 	}
-	if d.options.Proxy == nil {
-		return nil, nil
-	}
-	proxy, err := d.options.Proxy(req)
-	if err != nil || proxy == nil {
-		return nil, err
-	}
-	host := req.URL.Hostname()
-	addr, err := netip.ParseAddr(host)
-	if strings.HasSuffix("."+canonicalHost(host), ".localhost") {
-		addr, err = netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
-	}
-	if err == nil {
-		if refused := d.allowance().judge(host, addr); refused != nil {
-			return nil, refused
-		}
-	}
-	return proxy, nil
+	return nil
 }
 
-func (d *doer) allowance() allowance { return allowance{d.options.AllowPrivate, d.options.AllowHosts} }
-
-// client is for one request: nothing is kept between them.
-func (d *doer) client(proxy *url.URL) *http.Client {
+// client is for one request: nothing is kept between them. It uses no proxy, which
+// would resolve names itself.
+func (d *doer) client() *http.Client {
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			allowed := d.allowance()
-			if proxy != nil {
-				allowed = allowance{private: true, hosts: []string{proxy.Hostname()}}
-			}
-			return d.gate.dial(ctx, d.tenant, network, address, allowed)
-		},
+		DialContext:            d.gate.Dialer(d.tenant, DialOptions{d.options.AllowPrivate, d.options.AllowHosts}),
 		TLSClientConfig:        &tls.Config{RootCAs: d.options.RootCAs, MinVersion: tls.VersionTLS12},
 		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxResponseHeader,
-	}
-	if proxy != nil {
-		transport.Proxy = http.ProxyURL(proxy)
 	}
 	return &http.Client{Transport: transport, CheckRedirect: checkRedirect}
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -187,7 +186,8 @@ func TestCertificatesAreVerified(t *testing.T) {
 	}
 }
 
-func TestProxies(t *testing.T) {
+// TestNoProxyIsUsed: it would resolve names where nobody judges them.
+func TestNoProxyIsUsed(t *testing.T) {
 	var asked []string
 	proxy := serve(t, func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.RequestURI) })
 	t.Setenv("HTTP_PROXY", proxy.URL)
@@ -196,17 +196,5 @@ func TestProxies(t *testing.T) {
 	g := New(Options{Shadow: live, Log: quiet(), Lookup: n.lookup})
 	if _, _, err := answered(t, g.HTTP("t", HTTPOptions{}), request(t, "POST", "http://api.example/", "")); err == nil || len(asked) != 0 {
 		t.Errorf("a proxy of the environment was used unasked: %v %q", err, asked)
-	}
-	via := g.HTTP("t", HTTPOptions{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(proxy.URL) }})
-	if status, _, err := answered(t, via, request(t, "POST", "http://api.example/", "")); err != nil || status != 200 {
-		t.Errorf("through the proxy: %d %v", status, err)
-	}
-	for _, to := range []string{"http://169.254.169.254/", "http://127.0.0.1:1/", "http://localhost/", "http://api.localhost./", "http://[::1]/"} {
-		if _, _, err := answered(t, via, request(t, "POST", to, "")); err == nil {
-			t.Errorf("%s was asked through the proxy", to)
-		}
-	}
-	if strings.Join(asked, " ") != "http://api.example/" {
-		t.Errorf("the proxy was asked for %q", asked)
 	}
 }

@@ -6,9 +6,7 @@ import (
 	"io"
 	"log"
 	"net"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"testing"
 )
@@ -82,10 +80,7 @@ func TestNothingLeavesInShadow(t *testing.T) {
 		s := newSentinel(t)
 		g := New(Options{Shadow: shadow, Log: quiet(), Lookup: s.resolver})
 		address := s.tcp.Addr().String()
-		d := g.HTTP("t", HTTPOptions{AllowPrivate: true, Proxy: func(*http.Request) (*url.URL, error) {
-			t.Errorf("%s: a proxy was looked for", name)
-			return nil, nil
-		}})
+		d := g.HTTP("t", HTTPOptions{AllowPrivate: true})
 		for _, to := range []string{"http://" + address, "https://" + address, "http://hook.example/", "https://localhost:" + address[strings.LastIndex(address, ":")+1:]} {
 			for _, method := range []string{"GET", "POST", "DELETE"} {
 				_, _, err := answered(t, d, request(t, method, to, "x"))

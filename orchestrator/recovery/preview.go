@@ -88,7 +88,8 @@ func (m message) digest() string { return digestOf(m.canonical) }
 // catalogue was read; one that is not is sent as it stands.
 func (a Action) message(v Vars, key string) message {
 	values := v.values(a.Name, key)
-	m := message{body: fill(a.Body, values, writerFor(a.contentType()))}
+	write, _ := writerFor(a.contentType())
+	m := message{body: fill(a.Body, values, write)}
 	names := map[string]bool{}
 	for name, value := range a.Headers {
 		names[canonicalHeader(name)] = true

@@ -96,6 +96,7 @@ func TestValuesStayWhereTheyAre(t *testing.T) {
 	for contentType, want := range map[string]string{
 		"application/json":                  `a X-Evil: 1\"},{\\\"b\":\u003cscript\u003e\u0026' éx`,
 		"application/cloudevents+json":      `a X-Evil: 1\"},{\\\"b\":\u003cscript\u003e\u0026' éx`,
+		"text/json":                         `a X-Evil: 1\"},{\\\"b\":\u003cscript\u003e\u0026' éx`,
 		"application/x-www-form-urlencoded": `a+X-Evil%3A+1%22%7D%2C%7B%5C%22b%22%3A%3Cscript%3E%26%27+%C3%A9x`,
 		"application/xml; charset=utf-8":    `a X-Evil: 1&#34;},{\&#34;b&#34;:&lt;script&gt;&amp;&#39; éx`,
 		"text/plain":                        `a X-Evil: 1"},{\"b":<script>&' éx`,

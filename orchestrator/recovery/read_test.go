@@ -102,6 +102,8 @@ func TestProblems(t *testing.T) {
 		{"a variable among numbers", `body: '[1{{tenant}}2]'`, "body is not valid JSON when its variables are filled in"},
 		{"a variable in an escape", `body: '["\u00{{tenant}}"]'`, "body is not valid JSON when its variables are filled in"},
 		{"a variable behind a backslash", `body: '{"a":"\{{service}}"}'`, "body is not valid JSON when its variables are filled in"},
+		{"a variable in a type that is not known", "headers: {Content-Type: application/yaml}", "body can have variables only where it is known how they are written"},
+		{"a variable in a type that has none", "headers: {Content-Type: ''}", "body can have variables only where it is known how they are written"},
 		{"unsigned and a key", "unsigned: true", "unsigned and a secret to sign with exclude each other"},
 		{"allowed hosts", "allow_hosts: ['https://x.example']", "allow_hosts must be names or addresses, without port and scheme"},
 		{"a key id that is the key", "key_id: whsec_abc", "needs a key_id of at most 100 characters that names the key, and is not the key"},

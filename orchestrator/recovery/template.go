@@ -100,24 +100,30 @@ func expand(parts []part, values map[string]string, write func(string) string, o
 }
 
 // writerFor says how a value is written in a body of that content type, so that
-// it is a value there whatever is in it.
-func writerFor(contentType string) func(string) string {
-	media, _, _ := strings.Cut(contentType, ";")
-	switch media = strings.ToLower(strings.TrimSpace(media)); {
+// it is a value there whatever is in it. Of a type that is not known no way is:
+// a catalogue has no variables there.
+func writerFor(contentType string) (write func(string) string, known bool) {
+	switch media := mediaType(contentType); {
 	case isJSON(contentType):
-		return inJSON
+		return inJSON, true
 	case media == "application/x-www-form-urlencoded":
-		return url.QueryEscape
+		return url.QueryEscape, true
 	case strings.HasSuffix(media, "/xml"), strings.HasSuffix(media, "+xml"), media == "text/html":
-		return inXML.Replace
+		return inXML.Replace, true
+	case media == "text/plain": // where there is nothing but lines, and a value is one
+		return func(s string) string { return s }, true
 	}
-	return func(s string) string { return s }
+	return inJSON, false
+}
+
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
 }
 
 func isJSON(contentType string) bool {
-	media, _, _ := strings.Cut(contentType, ";")
-	media = strings.ToLower(strings.TrimSpace(media))
-	return media == jsonType || strings.HasSuffix(media, "+json")
+	media := mediaType(contentType)
+	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
 }
 
 var inXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;")

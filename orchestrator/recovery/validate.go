@@ -210,6 +210,9 @@ func (a Action) bodyFault() string {
 	if strings.Contains(contentType, "{{") {
 		return "cannot be written by a Content-Type with variables"
 	}
+	if _, known := writerFor(contentType); !known && slices.ContainsFunc(parts, func(p part) bool { return p.variable != "" }) {
+		return "can have variables only where it is known how they are written: in JSON, a form, XML, HTML or text/plain"
+	}
 	if a.Body == "" || !isJSON(contentType) {
 		return ""
 	}

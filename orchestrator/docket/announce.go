@@ -38,6 +38,8 @@ func (d *Docket) announce(index uint64, e incident.Entry) {
 	case incident.KindTargetSteady:
 		what = "target steady"
 		add("target", target)
+	case incident.KindAsked:
+		what = "people are asked"
 	case incident.KindApproved:
 		what = "action approved by one of several"
 		add("by", e.Actor)

@@ -56,7 +56,7 @@ func (d *Docket) Decide(ctx context.Context, c approval.Claims, v approval.Verdi
 			return nil, approval.ErrNoRequest
 		}
 		var steps []approval.Step
-		out, steps = q.Request.Decide(c, v, d.circumstances(k, q.Request.ActionDigest))
+		out, steps = q.Request.Decide(c, v, d.circumstances(k, q))
 		return k.state.Taps(d.about(k), steps)
 	}}, c.Tenant)
 	if errors.Is(err, ErrNotFound) {
@@ -134,7 +134,7 @@ func (d *Docket) Offer(ctx context.Context, tenant, id, contact string) (approva
 		if q == nil || q.Request.Incident != id {
 			return nil, ErrNoLink
 		}
-		r, n := q.Request, d.circumstances(k, q.Request.ActionDigest)
+		r, n := q.Request, d.circumstances(k, q)
 		if n.Recovered || n.ActionDigest != r.ActionDigest || n.PolicyDigest != r.PolicyDigest || !n.Time.Before(q.DecideBy) {
 			return nil, ErrNoLink
 		}
@@ -164,7 +164,7 @@ func (d *Docket) page(k *desk, q *incident.Asked, c approval.Claims) approval.Vi
 	r := q.Request
 	head := d.clerk.ledger.Checkpoint()
 	v := approval.View{
-		Standing: r.Stand(c, d.circumstances(k, r.ActionDigest)), Names: map[string]string{},
+		Standing: r.Stand(c, d.circumstances(k, q)), Names: map[string]string{},
 		Service: q.Service, Tenant: r.Tenant, Incident: r.Incident, Stage: string(q.Stage), StartedAt: q.StartedAt,
 		Issue: q.Reason, Changes: q.Changes, Action: d.shown(q), SubmittedBy: r.SubmittedBy, AskedAt: r.AskedAt,
 		Approvals: slices.Clone(r.Approvals), Expires: c.ExpiresAt, Policy: d.cfg.Policy.Version + " " + r.PolicyDigest,

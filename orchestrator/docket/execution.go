@@ -77,7 +77,11 @@ func (d *Docket) looked(k *desk) bool {
 
 // execute enters an execution, and runs it when the entry is durable.
 func (d *Docket) execute(ctx context.Context, k *desk) error {
-	drafts, err := k.state.Carry(d.about(k), d.cfg.Actions, d.circumstances(k, k.state.Open.ActionDigest))
+	q := k.state.Asked(k.state.Open.ID)
+	if q == nil {
+		return nil // which no ledger that was folded has
+	}
+	drafts, err := k.state.Carry(d.about(k), d.cfg.Actions, d.circumstances(k, q))
 	if err != nil || len(drafts) == 0 {
 		return err
 	}

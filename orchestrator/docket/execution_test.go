@@ -18,7 +18,7 @@ import (
 
 const (
 	untilRun = "incident.authorized incident.executed effect.due/execution"
-	unknown  = " effect.receipt/execution effect.due/failed"
+	unknown  = " effect.receipt/execution effect.due/unknown"
 )
 
 // approved takes an incident of payments to where it is authorized.
@@ -35,8 +35,8 @@ func (s *scene) approved() (id string) {
 func TestOutcomes(t *testing.T) {
 	for outcome, want := range map[recovery.Outcome]string{
 		recovery.Accepted: " effect.receipt/execution",
-		recovery.Refused:  " effect.receipt/execution incident.failed effect.due/failed",
-		recovery.Unsent:   " effect.receipt/execution incident.failed effect.due/failed",
+		recovery.Refused:  " effect.receipt/execution incident.failed effect.due/not_run",
+		recovery.Unsent:   " effect.receipt/execution incident.failed effect.due/not_run",
 		recovery.Unknown:  unknown,
 		"panic":           unknown,
 	} {
@@ -127,8 +127,8 @@ func TestEndBeforeExecution(t *testing.T) {
 	}{
 		"goes on":     {restart, 0, breached("payments"), 1, "incident.authorized incident.executed effect.due/execution effect.receipt/execution"},
 		"recovered":   {restart, 0, calm("payments"), 0, "incident.authorized incident.recovered effect.due/recovered"},
-		"too late":    {restart, 10 * time.Minute, breached("payments"), 0, "incident.authorized incident.expired effect.due/failed"},
-		"was changed": {again, 0, breached("payments"), 0, "incident.authorized incident.expired effect.due/failed"},
+		"too late":    {restart, 10 * time.Minute, breached("payments"), 0, "incident.authorized incident.expired effect.due/not_run"},
+		"was changed": {again, 0, breached("payments"), 0, "incident.authorized incident.expired effect.due/not_run"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestShadowAfterTheTap(t *testing.T) {
 		if len(o.made()) != 0 {
 			t.Error("it was run in shadow mode")
 		}
-		s.has(t, "incident.authorized shadow.on incident.expired effect.suppressed/failed incident.detected effect.suppressed/incident")
+		s.has(t, "incident.authorized shadow.on incident.expired effect.suppressed/not_run incident.detected effect.suppressed/incident")
 		s.stop()
 		proper(t, l)
 	})

@@ -56,11 +56,12 @@ func (d *Docket) contacts(k *desk) []Contact {
 	return list
 }
 
-// circumstances are those of a decision that is made now.
-func (d *Docket) circumstances(k *desk, actionDigest string) approval.Circumstances {
-	n := approval.Circumstances{Time: d.now(), PolicyDigest: d.digest, Shadow: k.state.Shadow}
-	if _, there := d.cfg.Actions.Find(actionDigest); there {
-		n.ActionDigest = actionDigest
+// circumstances are those of a decision about a question that is made now. What
+// shadow mode has withdrawn cannot be decided until people are asked anew.
+func (d *Docket) circumstances(k *desk, q *incident.Asked) approval.Circumstances {
+	n := approval.Circumstances{Time: d.now(), PolicyDigest: d.digest, Shadow: k.state.Shadow || q.Withdrawn}
+	if _, there := d.cfg.Actions.Find(q.Request.ActionDigest); there {
+		n.ActionDigest = q.Request.ActionDigest
 	}
 	n.Recovered = k.seen != nil && k.seen.decision.Recovered
 	return n

@@ -16,6 +16,7 @@ const approvalMember = "approval"
 // stepKinds are the steps of approval that entries of a kind are.
 var stepKinds = map[string]approval.StepKind{
 	KindOf(Validated):  approval.StepAsked,
+	KindAsked:          approval.StepAsked,
 	KindOffered:        approval.StepOffered,
 	KindApproved:       approval.StepApproved,
 	KindRefused:        approval.StepRefused,
@@ -154,7 +155,7 @@ func (s *State) foldApproval(e Entry) error {
 			return s.notOpen(e)
 		case s.Shadow:
 			return &IllegalError{"a link or an approval in shadow mode", "nothing that has an effect while shadow mode is on", e.Kind}
-		case i < 0:
+		case i < 0 || s.questions[i].Withdrawn:
 			return &IllegalError{"an approval of " + e.IncidentID + ", of which nothing was asked", KindOf(Validated) + " with metadata.approval", e.Kind}
 		}
 	}
@@ -191,11 +192,11 @@ func (s *State) foldQuestion(from Stage, e Entry) error {
 	case err != nil:
 		return err
 	case e.Stage == Validated && ok:
-		return s.ask(e, tap)
+		return s.ask(e, s.Open.Proposal, tap)
 	case from != Validated:
-	case e.Stage == Authorized && i < 0:
+	case e.Stage == Authorized && (i < 0 || s.questions[i].Withdrawn):
 		return &IllegalError{"authorization without a question: nobody was asked about " + e.IncidentID, KindOf(Validated) + " with metadata.approval", e.Kind}
-	case (e.Stage == Rejected || e.Stage == Expired) && i < 0:
+	case (e.Stage == Rejected || e.Stage == Expired) && (i < 0 || s.questions[i].Withdrawn):
 		return &IllegalError{e.IncidentID + " is " + string(e.Stage) + ", and nothing was asked", KindOf(Recovered), e.Kind}
 	case i < 0:
 		return nil
@@ -213,9 +214,31 @@ func (s *State) foldQuestion(from Stage, e Entry) error {
 	return s.follow(i, tap)
 }
 
-// ask begins a question.
-func (s *State) ask(e Entry, asked approval.Step) error {
-	p := s.Open.Proposal
+// foldAsked begins a question about an incident that is VALIDATED, in the place of
+// any other.
+func (s *State) foldAsked(e Entry) error {
+	switch {
+	case s.Open == nil || s.Open.ID != e.IncidentID:
+		return s.notOpen(e)
+	case s.Open.Stage != Validated:
+		return &IllegalError{"people are asked about " + e.IncidentID + " out of turn", string(Validated), string(s.Open.Stage)}
+	}
+	asked, _, err := e.approval()
+	if err != nil {
+		return err
+	}
+	p := e.proposal()
+	if err := s.ask(e, p, asked); err != nil {
+		return err
+	}
+	open := *s.Open
+	open.Proposal = p
+	s.Open = &open
+	return nil
+}
+
+// ask begins a question about what is proposed.
+func (s *State) ask(e Entry, p *Proposal, asked approval.Step) error {
 	switch {
 	case s.Shadow:
 		return &IllegalError{"something is asked in shadow mode", "nothing that has an effect while shadow mode is on", e.Kind}
@@ -234,13 +257,26 @@ func (s *State) ask(e Entry, asked approval.Step) error {
 		Request: new(approval.Request), Action: p.Action, Title: p.Title, DecideBy: until, Stage: Validated,
 		Service: e.Service, StartedAt: s.Open.StartedAt, Reason: s.Open.Reason, Cause: s.Open.cause(), Changes: s.Open.Changes,
 	}
+	// Links of the question before stay known, so that a page can say why they are void.
+	i := s.find(e.IncidentID)
+	if i >= 0 && len(s.questions[i].Request.Links) <= maxKnownLinks {
+		q.Request = s.questions[i].Request.Clone()
+	}
 	if err := q.Request.Apply(asked); err != nil {
 		return &IllegalError{"the question about " + e.IncidentID + " is not legal", "", clean(err.Error(), maxPhrase)}
+	}
+	if i >= 0 {
+		s.replace(i, q)
+		return nil
 	}
 	kept := s.questions[max(0, len(s.questions)-maxQuestions+1):]
 	s.questions = append(append([]*Asked(nil), kept...), q)
 	return nil
 }
+
+// maxKnownLinks is how many links of earlier questions about an incident stay known:
+// there must be room for those of the next.
+const maxKnownLinks = 128
 
 // maxQuestions is how many of a tenant are known, the ended ones among them: as
 // long as somebody may open a link that has expired.
@@ -255,6 +291,9 @@ type Asked struct {
 	Action, Title string
 	// DecideBy is the time at which nobody is asked any more.
 	DecideBy time.Time
+	// Withdrawn says that shadow mode was switched on since: nothing can be decided
+	// until people are asked anew.
+	Withdrawn bool
 	// Stage is the incident's, and what follows what its detection said.
 	Stage         Stage
 	Service       string
@@ -277,7 +316,25 @@ func (s State) Asking() *Asked {
 	if s.Open == nil || s.Open.Stage != Validated || s.Shadow {
 		return nil
 	}
-	return s.Asked(s.Open.ID)
+	if q := s.Asked(s.Open.ID); q != nil && !q.Withdrawn {
+		return q
+	}
+	return nil
+}
+
+// withdraw ends what is asked, without an end of the incident.
+func (s *State) withdraw() {
+	if s.Open == nil || s.Open.Stage != Validated {
+		return
+	}
+	open := *s.Open
+	open.Told = false
+	s.Open = &open
+	if i := s.find(open.ID); i >= 0 {
+		q := *s.questions[i]
+		q.Withdrawn = true
+		s.replace(i, &q)
+	}
 }
 
 func (s State) find(incident string) int {

@@ -23,8 +23,13 @@ const (
 	EventTargetDown     = "target_down"
 	EventTargetUp       = "target_up"
 	EventTargetFlapping = "target_flapping"
-	// EventFailed is that an action did not help, was not run, or may not have been.
-	EventFailed = "failed"
+	// EventExpired is that nobody decided in time.
+	EventExpired = "expired"
+	// EventFailed is that an action was run and did not help; EventNotRun that it was
+	// authorized and not run; EventUnknown that nobody knows whether it was.
+	EventFailed  = "failed"
+	EventNotRun  = "not_run"
+	EventUnknown = "unknown"
 	// EventExecution is of an effect that is an [Execution].
 	EventExecution = "execution"
 )
@@ -92,6 +97,12 @@ func (o Observation) validated(id string, held time.Duration, why string, asked 
 		text += " Nothing will run without your approval."
 	}
 	return message{Notification, EventValidated, text, nil}
+}
+
+// asked tells that people are asked, of an incident that was validated before.
+func (o Observation) asked(id, why, proposed string) message {
+	return message{ApprovalLink, EventValidated, fmt.Sprintf("%s: %s The incident %s still holds. %s Nothing will run without your approval.",
+		o.Service, sentence(clean(why, maxPhrase)), id, sentence(clean(proposed, maxPhrase))), nil}
 }
 
 func (o Observation) link(id string) message {

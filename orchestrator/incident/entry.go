@@ -254,7 +254,7 @@ func (e Entry) checkMetadata() error {
 	case KindEffectReceipt:
 		_, ok = e.effects()
 		want = fmt.Sprintf("metadata.effect_indices, 1 to %d numbers of entries", maxEffects)
-	case KindOffered, KindApproved, KindRefused, KindOf(Authorized), KindOf(Rejected):
+	case KindAsked, KindOffered, KindApproved, KindRefused, KindOf(Authorized), KindOf(Rejected):
 		_, ok = e.Metadata[approvalMember].(map[string]any)
 		want = "metadata.approval"
 	case KindOf(Executed):

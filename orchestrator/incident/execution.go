@@ -222,7 +222,7 @@ func (st *step) lapse(why string) {
 	e.Reason = clean("nothing was run: "+why, maxReason)
 	service := e.Service
 	st.emit(Draft{Entry: e})
-	st.emit(st.tell(e, failure(fmt.Sprintf("%s: %s. Incident %s.", service, sentence(e.Reason), e.IncidentID))))
+	st.emit(st.tell(e, notice(EventNotRun, "%s: %s Incident %s.", service, sentence(e.Reason), e.IncidentID)))
 }
 
 // execute drafts an execution.
@@ -319,16 +319,17 @@ func (s State) Executed(a About, r recovery.Receipt) ([]Draft, error) {
 		f.IncidentID, f.Stage, f.Decision, f.ActionDigest = run.Incident, Failed, "fail", run.ActionDigest
 		f.Reason = clean(fmt.Sprintf("%s was not run: %s", run.Action, e.Reason), maxReason)
 		st.emit(Draft{Entry: f})
-		st.emit(st.tell(f, failure(fmt.Sprintf("%s: %s Incident %s.", f.Service, sentence(f.Reason), run.Incident))))
+		st.emit(st.tell(f, notice(EventNotRun, "%s: %s Incident %s.", f.Service, sentence(f.Reason), run.Incident)))
 	case recovery.Unknown:
-		st.emit(st.tell(e, failure(fmt.Sprintf("%s: it is not known whether %s was run for the incident %s. %s Look at the other side for the key %s. The service is watched.",
-			e.Service, run.Action, run.Incident, sentence(e.Reason), run.Key))))
+		st.emit(st.tell(e, notice(EventUnknown, "%s: it is not known whether %s was run for the incident %s. %s Look at the other side for the key %s. The service is watched.",
+			e.Service, run.Action, run.Incident, sentence(e.Reason), run.Key)))
 	}
 	return st.drafts, st.err
 }
 
-func failure(text string) message {
-	return message{effect: Notification, event: EventFailed, text: text}
+// notice is a message about an action, or about there being none.
+func notice(event, format string, args ...any) message {
+	return message{effect: Notification, event: event, text: fmt.Sprintf(format, args...)}
 }
 
 // Receipt drafts the entry of a receipt for messages: metadata are the receipt's,

@@ -9,6 +9,7 @@ const (
 	KindMarked           = "incident.marked"
 	KindRevised          = "incident.revised"
 	KindCleared          = "incident.cleared"
+	KindAsked            = "approval.asked"
 	KindOffered          = "approval.offered"
 	KindApproved         = "approval.approved"
 	KindRefused          = "approval.refused"
@@ -54,6 +55,7 @@ var actors = map[string][]string{
 	KindMarked:           {anyHuman},
 	KindRevised:          {ActorPolicy},
 	KindCleared:          {ActorPolicy},
+	KindAsked:            {ActorPolicy},
 	KindOffered:          {ActorPolicy},
 	KindApproved:         {anyHuman},
 	KindRefused:          {anyHuman},

@@ -44,7 +44,7 @@ func (st *step) incident() {
 	case st.Open.Stage == Proposed && st.o.Decision.Breached && held >= seconds(st.o.Policy.Incident.ValidateAfterSeconds):
 		st.validate(held)
 	case st.Open.Stage == Validated:
-		st.expire()
+		st.standing()
 	}
 }
 
@@ -146,9 +146,7 @@ func (st *step) validate(held time.Duration) {
 	id, asked := st.Open.ID, st.question(&e, p)
 	st.emit(st.evidence().attach(e))
 	if asked {
-		for _, contact := range st.o.Plan.Contacts {
-			st.offer(contact)
-		}
+		st.offerAll()
 	}
 	st.emit(st.tell(e, st.o.validated(id, held, why, asked)))
 	if asked || st.Shadow {
@@ -197,19 +195,79 @@ func (st *step) question(e *Entry, p *recovery.Proposal) bool {
 	return false
 }
 
-func (st *step) offer(contact string) {
-	if st.err != nil {
-		return
-	}
-	d, _, err := st.Offer(st.about, contact)
-	if st.err = err; err == nil {
-		st.emit(d)
+// offerAll offers a link to everybody who is asked at once.
+func (st *step) offerAll() {
+	for _, contact := range st.o.Plan.Contacts {
+		if st.err != nil {
+			return
+		}
+		d, _, err := st.Offer(st.about, contact)
+		if st.err = err; err == nil {
+			st.emit(d)
+		}
 	}
 }
 
+// standing looks after an incident that is VALIDATED: people are asked about what is
+// so now, or have been told that there is nothing to ask, or it expires.
+func (st *step) standing() {
+	q := st.Asking()
+	if st.Shadow || q != nil && st.stands(q) || !st.o.Decision.Breached {
+		st.expire(q)
+		return
+	}
+	p, why := st.proposal()
+	switch {
+	case p != nil && len(st.o.Plan.Contacts) > 0:
+		st.ask(st.askedBecause(q), p, why)
+	case q != nil:
+		st.expire(q)
+	case !st.Open.Told:
+		e := st.stage(Validated)
+		e.Metadata = nil
+		st.emit(st.tell(e, st.o.validated(st.Open.ID, st.about.Time.Sub(st.Open.StartedAt), why, false)))
+	}
+}
+
+// stands says whether what is asked is still what would be run, by the policy that
+// asked it.
+func (st *step) stands(q *Asked) bool {
+	_, there := st.o.Plan.Actions.Find(q.Request.ActionDigest)
+	return there && q.Request.PolicyDigest == st.about.PolicyDigest
+}
+
+// askedBecause is why people are asked later than at the validation, or again.
+func (st *step) askedBecause(q *Asked) string {
+	switch {
+	case q == nil && !st.Open.Told:
+		return "shadow mode was switched off"
+	case q == nil:
+		return "it can be decided now"
+	case q.Request.PolicyDigest != st.about.PolicyDigest:
+		return "the policy was changed, and earlier links are void"
+	}
+	return "the action was changed, and earlier links are void"
+}
+
+// ask asks about an incident that was validated before.
+func (st *step) ask(because string, p *recovery.Proposal, why string) {
+	e := st.stage(Validated)
+	e.Kind, e.Decision = KindAsked, "ask"
+	d := st.proposing(e, p, why)
+	if e = d.Entry; !st.question(&e, p) {
+		return
+	}
+	e.Reason, e.Metadata["facts"] = clean(because+": "+st.o.Decision.Why, maxReason), factsOf(st.o.Decision)
+	x := st.evidence()
+	x.list, x.blobs = append(x.list, e.Evidence...), append(x.blobs, d.Blobs...)
+	id := st.Open.ID
+	st.emit(x.attach(e))
+	st.offerAll()
+	st.emit(st.tell(e, st.o.asked(id, because, why)))
+}
+
 // expire ends an incident about which nobody has decided in time.
-func (st *step) expire() {
-	q := st.Asked(st.Open.ID)
+func (st *step) expire(q *Asked) {
 	if q == nil || st.about.Time.Before(q.DecideBy) || len(q.Request.Expire(st.about.Time)) == 0 {
 		return
 	}
@@ -221,7 +279,10 @@ func (st *step) expire() {
 		e.Decision = decisionLapse
 		e.Reason = clean(fmt.Sprintf("nobody could decide about %s any more: it or the policy was changed after people were asked, and nothing was run", q.Action), maxReason)
 	}
+	id := st.Open.ID
 	st.emit(Draft{Entry: e})
+	st.emit(st.tell(e, notice(EventExpired, "%s: %s Incident %s. %s",
+		st.o.Service, sentence(e.Reason), id, sentence(clean(st.o.Decision.Why, maxReason/4)))))
 }
 
 // judge ends an incident whose action was run, when it is known what came of it.
@@ -254,7 +315,7 @@ func (st *step) judge(healthy bool) {
 		st.emit(st.tell(e, st.o.resolved(id, why)))
 		return
 	}
-	st.emit(st.tell(e, failure(fmt.Sprintf("%s: %s Incident %s. %s", st.o.Service, sentence(why), id, sentence(clean(st.o.Decision.Why, maxReason/4))))))
+	st.emit(st.tell(e, notice(EventFailed, "%s: %s Incident %s. %s", st.o.Service, sentence(why), id, sentence(clean(st.o.Decision.Why, maxReason/4)))))
 }
 
 func (st *step) recover(lasted time.Duration) {

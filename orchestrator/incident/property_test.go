@@ -264,7 +264,9 @@ func (a *auditor) take(e Entry) {
 	a.approvals(e, wrong)
 	switch {
 	case e.Kind == KindShadowOn, e.Kind == KindShadowOff:
-		a.shadow = e.Kind == KindShadowOn
+		if a.shadow = e.Kind == KindShadowOn; a.shadow {
+			a.quorum = 0 // what was asked is withdrawn
+		}
 	case e.Kind == KindEffectDue && a.shadow, e.Kind == KindEffectSuppressed && !a.shadow:
 		wrong("shadow is %t", a.shadow)
 	case a.shadow && (e.Kind == KindOf(Authorized) || e.Kind == KindOf(Executed)):
@@ -343,8 +345,11 @@ func (a *auditor) effects(e Entry, wrong func(string, ...any)) {
 func (a *auditor) approvals(e Entry, wrong func(string, ...any)) {
 	asked, _ := e.Metadata["approval"].(map[string]any)
 	switch e.Kind {
-	case KindOf(Validated):
-		a.digest, a.quorum = e.ActionDigest, 0
+	case KindOf(Validated), KindAsked:
+		if e.Kind == KindAsked && a.stage != Validated {
+			wrong("in %s", a.stage)
+		}
+		a.digest, a.quorum, a.approved = e.ActionDigest, 0, map[string]bool{}
 		if asked != nil {
 			a.quorum, _ = asked["quorum"].(float64)
 		}

@@ -152,7 +152,7 @@ func (s *replay) action() {
 		if key := recovery.Key(s.entry.IncidentID, s.entry.ActionDigest); key != x.Key {
 			s.differs("key", x.Key, key)
 		}
-	case KindOf(Proposed), KindRevised:
+	case KindOf(Proposed), KindRevised, KindAsked:
 		if s.entry.proposal() == nil {
 			return
 		}
@@ -165,7 +165,7 @@ func (s *replay) action() {
 // records says whether an entry's kind is one that records a decision.
 func (e Entry) records() bool {
 	switch e.Kind {
-	case KindOf(Detected), KindOf(Validated), KindOf(Recovered), KindOf(Resolved), KindCleared,
+	case KindOf(Detected), KindOf(Validated), KindOf(Recovered), KindOf(Resolved), KindCleared, KindAsked,
 		KindTargetDown, KindTargetUp, KindTargetFlapping, KindTargetSteady:
 		return true
 	}
@@ -283,6 +283,10 @@ func (s *replay) consequence(observed time.Time, after policy.State, d policy.De
 	switch s.entry.Kind {
 	case KindOf(Detected), KindOf(Validated):
 		expect("breached", d.Breached)
+	case KindAsked:
+		expect("breached", d.Breached)
+		s.compare("facts", jsonOf(s.entry.Metadata["facts"]), jsonOf(factsOf(d)))
+		return
 	case KindOf(Recovered), KindOf(Resolved), KindCleared:
 		expect("recovered", d.Recovered)
 	default:

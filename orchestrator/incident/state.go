@@ -77,6 +77,8 @@ type Open struct {
 	Causes, Changes []string
 	// Proposal is the action that is proposed, nil when there is none.
 	Proposal *Proposal
+	// Told says that people were told that it holds, and not in shadow mode.
+	Told bool
 	// ActionDigest is what was authorized, empty before.
 	ActionDigest string
 }
@@ -147,6 +149,8 @@ func (s *State) fold(index uint64, e Entry) error {
 		return s.foldRevised(e)
 	case KindCleared:
 		return s.foldCleared(e)
+	case KindAsked:
+		return s.foldAsked(e)
 	case KindOffered, KindApproved, KindRefused:
 		return s.foldApproval(e)
 	case KindEffectSuppressed, KindEffectDue:
@@ -350,6 +354,9 @@ func (s *State) foldShadow(e Entry) error {
 		return &IllegalError{"the switch of shadow mode says wrongly what it was before", was, e.text("previous")}
 	}
 	s.Shadow, s.ShadowSince = e.Kind == KindShadowOn, e.Time
+	if s.Shadow {
+		s.withdraw()
+	}
 	return nil
 }
 

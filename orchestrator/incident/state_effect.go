@@ -44,6 +44,11 @@ func (s *State) foldEffect(index uint64, e Entry) error {
 			return err
 		}
 	}
+	if e.Kind == KindEffectDue && s.Open != nil && s.Open.ID == e.IncidentID && e.text("event") == EventValidated {
+		open := *s.Open
+		open.Told = true
+		s.Open = &open
+	}
 	s.alerted(e.text("target"), e.Time)
 	names, _ := e.Metadata["targets"].([]any)
 	for _, item := range names {

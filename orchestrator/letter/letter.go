@@ -77,7 +77,11 @@ const room = 80
 func tell(m *notify.Message, c incident.Case, l outbox.Letter) {
 	m.Began = c.StartedAt
 	at := slices.IndexFunc(c.Entries, func(e incident.Indexed) bool { return e.Index == l.Index })
-	if at < 0 || m.Event == notify.Recovered || m.Event == notify.Failed {
+	if at < 0 {
+		return
+	}
+	switch m.Event {
+	case notify.Recovered, notify.Expired, notify.Failed, notify.NotRun, notify.Unknown:
 		return
 	}
 	if reason := c.Entries[at].Entry.Reason; reason != "" {

@@ -83,9 +83,19 @@ func (s *State) due(l *Letter) {
 	if t := s.told[l.Tenant]; l.Ends && l.Incident == t.incident {
 		l.also = slices.Clone(t.contacts)
 	}
-	s.letters = append(s.letters, l)
 	if l.Asks && l.withdrawn == "" {
+		s.supersede(l.Tenant)
 		s.asks[l.Tenant] = l
+	}
+	s.letters = append(s.letters, l)
+}
+
+// supersede withdraws what was asked of a tenant's people before: they are asked anew.
+func (s *State) supersede(tenant string) {
+	for _, l := range s.letters {
+		if l.Asks && l.Tenant == tenant && l.withdrawn == "" {
+			l.withdrawn = "people were asked anew"
+		}
 	}
 }
 

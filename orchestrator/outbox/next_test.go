@@ -374,3 +374,36 @@ func TestReceiptsThatCannotBeRecordedLetOthersPass(t *testing.T) {
 		t.Errorf("receipts %+v", r)
 	}
 }
+
+// TestAskedAnew: who has not got the first question gets only the second, and it is
+// the second that is escalated.
+func TestAskedAnew(t *testing.T) {
+	s := newScene(t, ana, Contact{ID: "ops", Channels: []Way{{Channel: "room"}}}, ben)
+	opened(s)
+	s.accept(s.want("ana incident chat", "ops incident room"))
+	validated(s)
+	first := s.want("ana validated chat link", "ops validated room link")
+	s.accept(first[:1])
+	s.fail(first[1:], &notify.Error{Retry: true, Text: "no answer"})
+	s.pass(time.Minute / 2)
+	asked := entry(incident.KindAsked, s.now)
+	asked.IncidentID, asked.Stage = inc, incident.Validated
+	s.add(asked, due(incident.ApprovalLink, incident.EventValidated, incident.Validated, s.now))
+	second := s.want("ana validated chat link", "ops validated room link")
+	if second[0].ID == first[0].ID || second[1].ID == first[1].ID {
+		t.Error("the second question has the idempotency keys of the first")
+	}
+	s.accept(second)
+	s.settle()
+	s.pass(170 * time.Second)
+	s.want()
+	s.pass(10 * time.Second)
+	s.accept(s.want("ana validated phone voice link"))
+	s.settle()
+	s.pass(120 * time.Second)
+	s.accept(s.want("ben validated mail secondary link"))
+	s.settle()
+	if s.want(); len(s.box.state.letters) != 0 {
+		t.Errorf("%d letters are left", len(s.box.state.letters))
+	}
+}

@@ -128,9 +128,14 @@ func quoted(a Action) string {
 }
 
 func sentence(text string) string {
-	first, size := utf8.DecodeRuneInString(text)
-	if size == 0 {
+	if text == "" {
 		return ""
 	}
-	return string(unicode.ToUpper(first)) + text[size:] + "."
+	return capital(text) + "."
+}
+
+// capital is text with its first letter in upper case.
+func capital(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(first)) + text[size:]
 }

@@ -17,7 +17,7 @@ const (
 	limitChange  = 220
 	limitURL     = 500
 	limitHeader  = 120
-	limitBody    = 2600
+	limitBody    = 5000
 	limitDigest  = 100
 	maxDiagnoses = 2
 	maxChanges   = 4
@@ -120,11 +120,12 @@ func requestPage(v View, c Claims, token, code string, now time.Time) ([]byte, i
 	}
 	p.begin(title + named(v) + " – Countersign")
 	p.element("h1", title, 2*limitName)
-	p.element(`p class="faint"`, p.lead(v), 3*limitName)
+	p.lead(v)
 	p.notice(n, false)
-	p.element("p", v.Issue, limitIssue)
+	p.element("p", capital(v.Issue), limitIssue)
 	if decidable {
-		p.write(`<p><a href="#decide">To the decision</a></p>` + "\n")
+		p.write(`<p><a class="to" href="#decide">To the decision</a></p>` + "\n")
+		p.element(`p class="faint"`, p.deadline(v, c), limitName)
 	}
 	p.figures(v)
 	p.causes(v)
@@ -144,18 +145,31 @@ func named(v View) string {
 	return ": " + v.Service
 }
 
-// lead is the line below the title: what and since when.
-func (p *page) lead(v View) string {
-	var parts []string
-	for _, text := range []string{v.Service, v.Status} {
-		if text != "" {
-			parts = append(parts, text)
-		}
+// statusClass is the colour of a status, which says nothing that the word does not.
+var statusClass = map[string]string{"ok": "ok", "warning": "ill", "critical": "bad"}
+
+// lead is the line below the title: what is how, and since when.
+func (p *page) lead(v View) {
+	if v.Service == "" && v.StartedAt.IsZero() {
+		return
+	}
+	p.write("<p><b>", prose(v.Service, limitName), "</b>")
+	if v.Status != "" {
+		p.write(` is <b class="`, statusClass[v.Status], `">`, prose(v.Status, limitName), "</b>")
 	}
 	if !v.StartedAt.IsZero() {
-		parts = append(parts, fmt.Sprintf("since %s (%s)", clock(v.StartedAt, p.now), duration(p.now.Sub(v.StartedAt))))
+		p.write(` <span class="faint">since `, clock(v.StartedAt, p.now), " (", duration(p.now.Sub(v.StartedAt)), ")</span>")
 	}
-	return strings.Join(parts, " · ")
+	p.write("</p>\n")
+}
+
+// deadline says how long there is to decide.
+func (p *page) deadline(v View, c Claims) string {
+	expires := v.Expires
+	if expires.IsZero() {
+		expires = c.ExpiresAt
+	}
+	return fmt.Sprintf("This link expires at %s, %s after this page was made.", clock(expires, p.now), duration(expires.Sub(p.now)))
 }
 
 func (p *page) figures(v View) {

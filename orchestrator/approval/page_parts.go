@@ -27,7 +27,7 @@ func (p *page) action(a Action, decidable bool) {
 	}
 	method, _ := verbatim(a.Method, 40)
 	target, whole := verbatim(a.URL, limitURL)
-	p.write("<pre>", method, " ", target, more(whole))
+	p.write("<pre><b>", method, " ", target, more(whole), "</b>")
 	for _, h := range a.Headers[:min(len(a.Headers), maxHeaders)] {
 		name, wholeName := verbatim(h.Name, limitHeader/2)
 		value, wholeValue := verbatim(h.Value, limitHeader)
@@ -58,13 +58,9 @@ func more(whole bool) string {
 // decision is the form. It is one for both answers: there is no field in it that
 // sends it when Enter is pressed.
 func (p *page) decision(v View, c Claims, token, code string, approvable bool) {
-	expires := v.Expires
-	if expires.IsZero() {
-		expires = c.ExpiresAt
-	}
 	p.write(`<h2 id="decide" tabindex="-1">Your decision</h2>` + "\n")
 	p.element("p", fmt.Sprintf("You decide as %s. Nothing will run without approval.", v.name(c.Contact)), 3*limitName)
-	p.element("p", fmt.Sprintf("This link expires at %s, %s after this page was made.", clock(expires, p.now), duration(expires.Sub(p.now))), limitName)
+	p.element("p", p.deadline(v, c), limitName)
 	if left := v.Standing.Quorum - v.Standing.Approvals; v.Standing.Quorum > 1 && approvable {
 		p.element("p", fmt.Sprintf("%d of %d approvals are given. %s", v.Standing.Approvals, v.Standing.Quorum, lastOr(left)), limitName)
 	}

@@ -234,11 +234,11 @@ func TestNothingOnThePageIsMarkupOfOthers(t *testing.T) {
 func TestWhatIsSentIsShownAsItIs(t *testing.T) {
 	v := someView()
 	v.Standing = Outcome{Kind: Open, Quorum: 1}
-	v.Action.Body = "{\n\t\"a\": \"\u202egnp.exe\u200b\x07é\xff <b>\"\n}"
+	v.Action.Body = "{\n\t\"a\": \"\u202egnp.exe\u200b\x07é\u3164\u2800\xff <b>\"\n}"
 	v.Action.Headers = []Header{{"X-\u2066Y", "1\r\n2"}}
 	page, _ := requestPage(v, someClaims(), "t", "c", began)
 	for _, want := range []string{
-		"\n\n{\n\t&#34;a&#34;: &#34;\\u{202e}gnp.exe\\u{200b}\\u{7}é\\xff &lt;b&gt;&#34;\n}</pre>", "X-\\u{2066}Y: 1\\u{d}\n2",
+		"\n\n{\n\t&#34;a&#34;: &#34;\\u{202e}gnp.exe\\u{200b}\\u{7}é\\u{3164}\\u{2800}\\xff &lt;b&gt;&#34;\n}</pre>", "X-\\u{2066}Y: 1\\u{d}\n2",
 	} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
@@ -246,7 +246,7 @@ func TestWhatIsSentIsShownAsItIs(t *testing.T) {
 	}
 	v.Action.Body = strings.Repeat("x", limitBody+1)
 	page, _ = requestPage(v, someClaims(), "t", "c", began)
-	if !bytes.Contains(page, []byte("the beginning of a body of 2,601 bytes")) {
+	if !bytes.Contains(page, []byte("the beginning of a body of 5,001 bytes")) {
 		t.Error("a body is cut without a word")
 	}
 }

@@ -24,9 +24,11 @@ dd{margin:0}
 .facts div{padding:.25rem 0}
 .notice{padding:.75rem 1rem;border:2px solid var(--line);border-left-width:.5rem;border-radius:.5rem;background:var(--tint)}
 .notice.go{border-color:var(--go)}.notice.stop{border-color:var(--stop)}.notice.wait{border-color:var(--wait)}
+.ok{color:var(--go)}.ill{color:var(--wait)}.bad{color:var(--stop)}
 .risk{font-weight:700;color:var(--stop)}
-pre{margin:.5rem 0;padding:.75rem;background:var(--tint);border-radius:.5rem;white-space:pre-wrap;font:.9375rem/1.45 ui-monospace,monospace}
+pre{margin:.5rem 0;padding:.75rem;background:var(--tint);border-radius:.5rem;white-space:pre-wrap;direction:ltr;unicode-bidi:bidi-override;font:.9375rem/1.45 ui-monospace,monospace}
 a{color:var(--link);display:inline-block;padding:.5rem 0}
+.to{display:block;padding:.75rem 1rem;border:2px solid;border-radius:.75rem;font-weight:700;text-align:center;text-decoration:none}
 button{display:block;width:100%;min-height:4rem;margin:.75rem 0;padding:.75rem 1rem;border:3px solid var(--go);border-radius:.75rem;background:var(--go);color:var(--on);font:700 1.1875rem/1.3 system-ui,sans-serif;overflow-wrap:anywhere;cursor:pointer}
 button.no{border-color:var(--stop);background:transparent;color:var(--stop)}
 label{display:block;margin-top:1.5rem}

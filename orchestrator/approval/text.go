@@ -75,6 +75,9 @@ func prose(text string, limit int) string {
 	return out
 }
 
+// blank are letters and signs that look like nothing at all.
+var blank = &unicode.RangeTable{R16: []unicode.Range16{{Lo: 0x115f, Hi: 0x1160, Stride: 1}, {Lo: 0x2800, Hi: 0x2800, Stride: 1}, {Lo: 0x3164, Hi: 0xffa0, Stride: 0xffa0 - 0x3164}}}
+
 // verbatim is text as HTML that shows every character of it: what is invisible,
 // turns the reading direction or is no UTF-8 is shown by its number. It has at
 // most limit bytes, and whole says whether that was all.
@@ -85,7 +88,7 @@ func verbatim(text string, limit int) (out string, whole bool) {
 		switch {
 		case r == utf8.RuneError && width == 1:
 			fmt.Fprintf(&b, "\\x%02x", text[0])
-		case r == '\n' || r == '\t' || r == ' ' || unicode.IsGraphic(r) && !unicode.In(r, unicode.Zs, unicode.M):
+		case r == '\n' || r == '\t' || r == ' ' || unicode.IsGraphic(r) && !unicode.In(r, unicode.Zs, unicode.M, blank):
 			b.WriteRune(r)
 		default:
 			fmt.Fprintf(&b, "\\u{%x}", r)

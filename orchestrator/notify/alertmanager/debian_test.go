@@ -26,7 +26,7 @@ func debian(t *testing.T) string {
 	t.Helper()
 	binary, err := exec.LookPath("prometheus-alertmanager")
 	if err != nil {
-		t.Skip("prometheus-alertmanager is not installed")
+		t.Fatalf("%v: run .ci/deps, or apt-get install prometheus-alertmanager", err)
 	}
 	dir := t.TempDir()
 	config := filepath.Join(dir, "alertmanager.yml")

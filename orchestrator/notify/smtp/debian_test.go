@@ -19,7 +19,7 @@ import (
 func debian(t *testing.T, mode string) (string, *bufio.Reader) {
 	t.Helper()
 	if err := exec.Command("/usr/bin/python3", "-c", "import aiosmtpd").Run(); err != nil {
-		t.Skip("python3-aiosmtpd is not installed")
+		t.Fatalf("%v: run .ci/deps, or apt-get install python3-aiosmtpd", err)
 	}
 	command := exec.Command("/usr/bin/python3", "testdata/server.py", certificateFile, keyFile, password, mode)
 	in, err := command.StdinPipe()

@@ -46,6 +46,15 @@ func between(low, high int) func(int) error {
 	}
 }
 
+func durationBetween(low, high time.Duration) func(time.Duration) error {
+	return func(d time.Duration) error {
+		if d < low || d > high {
+			return fmt.Errorf("must lie between %s and %s, not be %s", strictyaml.Duration(low), strictyaml.Duration(high), strictyaml.Duration(d))
+		}
+		return nil
+	}
+}
+
 func sizeBetween(low, high Size) func(Size) error {
 	return func(s Size) error {
 		if s < low || s > high {

@@ -152,6 +152,9 @@ type Approval struct {
 	PublicURL string
 	CertFile  string
 	KeyFile   string
+	// VoiceAfter and SecondaryAfter are how long nobody has decided when channels ring,
+	// and when the contacts of the next level are asked.
+	VoiceAfter, SecondaryAfter time.Duration
 }
 
 // Default returns the settings of a sidecar that was told nothing. Only the
@@ -172,9 +175,10 @@ func Default() Config {
 			Response: 60 * time.Second,
 			Drain:    25 * time.Second,
 		},
-		Measure: Measure{Enabled: true, Window: 60 * time.Second, MaxRoutes: 200},
-		Ledger:  Ledger{Data: "countersign-data", MinFree: 64 << 20},
-		History: History{MaxSize: 192 << 20},
-		Changes: Changes{GitHubAPI: "https://api.github.com"},
+		Measure:  Measure{Enabled: true, Window: 60 * time.Second, MaxRoutes: 200},
+		Ledger:   Ledger{Data: "countersign-data", MinFree: 64 << 20},
+		History:  History{MaxSize: 192 << 20},
+		Changes:  Changes{GitHubAPI: "https://api.github.com"},
+		Approval: Approval{VoiceAfter: 180 * time.Second, SecondaryAfter: 300 * time.Second},
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 )
 
 // Field is one setting: where it stands in the file, what its flag and
@@ -201,4 +203,8 @@ var fields = []Field{
 		func(c *Config) *string { return &c.Approval.CertFile }),
 	field("approval.key_file", "approval-tls-key", "PEM private key of that certificate",
 		func(c *Config) *string { return &c.Approval.KeyFile }),
+	field("approval.voice_after", "voice-after", "time after which, when nobody has decided, the contacts' voice channels ring",
+		func(c *Config) *time.Duration { return &c.Approval.VoiceAfter }, durationBetween(time.Second, approval.LinkLife-time.Second)),
+	field("approval.secondary_after", "secondary-after", "time after which, when nobody has decided, the contacts of the next level of escalation are asked",
+		func(c *Config) *time.Duration { return &c.Approval.SecondaryAfter }, durationBetween(time.Second, time.Hour)),
 }

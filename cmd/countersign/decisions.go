@@ -63,7 +63,7 @@ func newDecisions(c config.Config, log *slog.Logger) (*decisions, error) {
 	d.docket = docket.New(docket.Config{
 		Tenants: docketTenants(c), Instance: c.InstanceID(), Policy: d.policy, Log: log, Changes: d.changesBefore,
 		Actions: c.Actions, Contacts: askable(c), Execute: docket.Through(d.gate, recovery.Executor{}),
-		Show: d.showChart, Changed: func() { d.outbox.Wake() },
+		Secondary: c.Approval.SecondaryAfter, Show: d.showChart, Changed: func() { d.outbox.Wake() },
 	})
 	options, err := c.LedgerOptions(os.Getenv)
 	if err != nil {

@@ -44,6 +44,7 @@ func (d *decisions) addOutbox(c config.Config, log *slog.Logger) error {
 		Path: filepath.Join(c.Ledger.Data, sentFile), Ledger: d.docket, Receipts: d.docket,
 		Carrier:  outbox.Post{Channels: channels, Compose: writer.Compose},
 		Contacts: outbox.Contacts(c.Contacts, c.Channels), Shadow: d.inShadow, Log: log,
+		Rules: outbox.Rules{Voice: c.Approval.VoiceAfter, Secondary: c.Approval.SecondaryAfter},
 	})
 	return nil
 }

@@ -67,13 +67,18 @@ type Tick struct {
 	// UnixMilli is when the tick was measured. The zero Tick is none.
 	UnixMilli int64 `json:"unix_ms"`
 	// Samples is the number of latencies, P95MS their P95 and MaxMS the
-	// longest, in milliseconds.
+	// longest, in milliseconds. P10MS to P50MS say how many of them were late.
 	Samples uint64  `json:"samples"`
+	P10MS   float64 `json:"p10_ms,omitempty"`
+	P25MS   float64 `json:"p25_ms,omitempty"`
+	P50MS   float64 `json:"p50_ms,omitempty"`
 	P95MS   float64 `json:"p95_ms"`
 	MaxMS   float64 `json:"max_ms"`
-	// Requests finished, Errors of them failed.
+	// Requests finished, Errors of them failed. Ended is every request that did,
+	// measured or not.
 	Requests uint64 `json:"requests"`
 	Errors   uint64 `json:"errors"`
+	Ended    uint64 `json:"ended,omitempty"`
 	// Waiting requests are in flight and among the latencies at their present age.
 	Waiting int `json:"waiting"`
 }
@@ -136,7 +141,12 @@ func tickOf(at time.Time, s *histogram.Snapshot) Tick {
 	d := s.Overall.Durations
 	t := Tick{
 		UnixMilli: at.UnixMilli(), Samples: d.Total(), Waiting: s.InFlightIncluded,
-		Requests: s.Overall.Requests(), Errors: s.Overall.Errors(),
+		Requests: s.Overall.Requests(), Errors: s.Overall.Errors(), Ended: s.Seen,
+	}
+	for q, to := range map[float64]*float64{0.1: &t.P10MS, 0.25: &t.P25MS, 0.5: &t.P50MS} {
+		if v := quantileMS(d, q); v != nil {
+			*to = *v
+		}
 	}
 	if p95 := quantileMS(d, 0.95); p95 != nil {
 		t.P95MS, t.MaxMS = *p95, ms(d.Max().Value)
@@ -199,7 +209,10 @@ func (m Measurement) bounded() Measurement {
 		w.Samples = 0 // latencies without a P95 are none to judge by
 	}
 	w.InFlight, w.InFlightIncluded = max(0, w.InFlight), max(0, w.InFlightIncluded)
-	m.Tick.P95MS, m.Tick.MaxMS, m.Tick.Waiting = finite(m.Tick.P95MS), finite(m.Tick.MaxMS), max(0, m.Tick.Waiting)
+	m.Tick.Waiting = max(0, m.Tick.Waiting)
+	for _, v := range []*float64{&m.Tick.P10MS, &m.Tick.P25MS, &m.Tick.P50MS, &m.Tick.P95MS, &m.Tick.MaxMS} {
+		*v = finite(*v)
+	}
 	return m
 }
 

@@ -64,5 +64,5 @@ func Continue(s policy.State, last, at time.Time) policy.State {
 }
 
 func paused(s policy.State) policy.State {
-	return policy.State{Health: health.State{BaselineMS: s.Health.BaselineMS}, Burn: s.Burn}
+	return policy.State{Health: health.State{BaselineMS: s.Health.BaselineMS}, Burn: s.Burn, Rates: s.Rates.Known()}
 }

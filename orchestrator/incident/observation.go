@@ -27,9 +27,8 @@ type Observation struct {
 	Routes   []health.Route
 	Document []byte
 	// Causes are what was found likely, such as "deployment"; the kinds of what changed
-	// before the incident began are added. Load is nil when it is not known.
+	// before the incident began are added.
 	Causes []string
-	Load   *recovery.Load
 	// Changes came before the incident, newest first. Set by the docket when one opens.
 	Changes []change.Change
 	// Plan is what can be done about an incident. Set by the docket.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/change"
+	"github.com/countersign-dev/countersign/orchestrator/policy"
 	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
@@ -79,8 +80,17 @@ func (st *step) choose(gates, causes []string) (*recovery.Proposal, string) {
 		history = append(history, recovery.Run{Action: r.Action, At: r.At})
 	}
 	return recovery.Propose(st.o.Plan.Actions, recovery.Facts{
-		Tenant: st.Tenant, Own: st.o.Plan.Own, At: st.about.Time, Gates: gates, Causes: causes, Load: st.o.Load,
+		Tenant: st.Tenant, Own: st.o.Plan.Own, At: st.about.Time, Gates: gates, Causes: causes, Load: st.load(),
 	}, history)
+}
+
+// load is what the decision says of it.
+func (st *step) load() *recovery.Load {
+	l := st.o.Decision.Load
+	if l == nil {
+		return nil
+	}
+	return &recovery.Load{Offered: l.Offered, Goodput: l.Goodput, Baseline: l.Usual}
 }
 
 // proposal is what is proposed for the open incident.
@@ -104,11 +114,11 @@ func (st *step) propose() {
 	p, why := st.proposal()
 	e := st.stage(Proposed)
 	e.Decision = "propose"
-	st.emit(st.proposing(e, p, why))
+	st.emit(st.proposing(e, p, why, st.record()))
 }
 
-// proposing puts a proposal into an entry.
-func (st *step) proposing(e Entry, p *recovery.Proposal, why string) Draft {
+// proposing puts a proposal into an entry, with what it follows from.
+func (st *step) proposing(e Entry, p *recovery.Proposal, why string, from *exhibits) Draft {
 	e.Reason = clean(why, maxReason)
 	if p == nil {
 		e.Metadata["proposal"] = map[string]any{"action": nil, "text": e.Reason}
@@ -128,9 +138,21 @@ func (st *step) proposing(e Entry, p *recovery.Proposal, why string) Draft {
 		"preview_digest": digestOf(preview), "risk": string(a.Risk), "approvals": a.Approvals,
 		"retry_storm": p.Storm,
 	}
+	if p.Storm {
+		e.Metadata["load"] = loadOf(st.o.Decision)
+	}
 	var x exhibits
 	x.add(ActionFile, a.Canonical(), maxAction)
+	x.list, x.blobs, x.omitted = append(x.list, from.list...), append(x.blobs, from.blobs...), append(x.omitted, from.omitted...)
 	return x.attach(e)
+}
+
+// loadOf is the load as an entry has it.
+func loadOf(d policy.Decision) any {
+	if d.Load == nil {
+		return nil
+	}
+	return map[string]any{"offered": d.Load.Offered, "goodput": d.Load.Goodput, "usual": d.Load.Usual}
 }
 
 func (st *step) validate(held time.Duration) {
@@ -172,7 +194,7 @@ func (st *step) revise(p *recovery.Proposal, why string) {
 	}
 	e := st.stage(Proposed)
 	e.Kind, e.Decision = KindRevised, "revise"
-	st.emit(st.proposing(e, p, why))
+	st.emit(st.proposing(e, p, why, st.record()))
 }
 
 // question makes the entry of a validation ask whether the action may run. It is
@@ -253,17 +275,14 @@ func (st *step) askedBecause(q *Asked) string {
 func (st *step) ask(because string, p *recovery.Proposal, why string) {
 	e := st.stage(Validated)
 	e.Kind, e.Decision = KindAsked, "ask"
-	d := st.proposing(e, p, why)
-	if e = d.Entry; !st.question(&e, p) {
+	d := st.proposing(e, p, why, st.evidence())
+	if !st.question(&d.Entry, p) {
 		return
 	}
-	e.Reason, e.Metadata["facts"] = clean(because+": "+st.o.Decision.Why, maxReason), factsOf(st.o.Decision)
-	x := st.evidence()
-	x.list, x.blobs = append(x.list, e.Evidence...), append(x.blobs, d.Blobs...)
-	id := st.Open.ID
-	st.emit(x.attach(e))
+	d.Entry.Reason, d.Entry.Metadata["facts"] = clean(because+": "+st.o.Decision.Why, maxReason), factsOf(st.o.Decision)
+	st.emit(d)
 	st.offerAll()
-	st.emit(st.tell(e, st.o.asked(id, because, why)))
+	st.emit(st.tell(d.Entry, st.o.asked(st.Open.ID, because, why)))
 }
 
 // expire ends an incident about which nobody has decided in time.

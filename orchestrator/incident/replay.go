@@ -172,8 +172,12 @@ func (e Entry) records() bool {
 	return false
 }
 
+// proposes says whether an entry's kind is one that says what is proposed.
+func (e Entry) proposes() bool { return e.Kind == KindOf(Proposed) || e.Kind == KindRevised }
+
 func (s *replay) decision() {
-	if !s.entry.records() {
+	// What was proposed by an earlier version has no decision with it.
+	if !s.entry.records() && !(s.entry.proposes() && s.has(DecisionFile)) {
 		return
 	}
 	data, ok := s.blob(DecisionFile)
@@ -283,7 +287,11 @@ func (s *replay) consequence(observed time.Time, after policy.State, d policy.De
 	switch s.entry.Kind {
 	case KindOf(Detected), KindOf(Validated):
 		expect("breached", d.Breached)
+	case KindOf(Proposed), KindRevised:
+		s.load(d)
+		return
 	case KindAsked:
+		s.load(d)
 		expect("breached", d.Breached)
 		s.compare("facts", jsonOf(s.entry.Metadata["facts"]), jsonOf(factsOf(d)))
 		return
@@ -306,6 +314,19 @@ func (s *replay) consequence(observed time.Time, after policy.State, d policy.De
 		if held < needed {
 			s.differs("held", held.String(), needed.String()+" or more")
 		}
+	}
+}
+
+// load compares the load that an action is proposed for with the decision's, and makes
+// sure that it is a retry storm.
+func (s *replay) load(d policy.Decision) {
+	m, _ := s.entry.Metadata["proposal"].(map[string]any)
+	if storm, _ := m["retry_storm"].(bool); !storm {
+		return
+	}
+	s.compare("load", jsonOf(s.entry.Metadata["load"]), jsonOf(loadOf(d)))
+	if l := d.Load; l == nil || !(recovery.Load{Offered: l.Offered, Goodput: l.Goodput, Baseline: l.Usual}).Storm() {
+		s.differs("retry_storm", "true", "false")
 	}
 }
 
@@ -342,8 +363,8 @@ func (s *replay) p95(decision []byte) {
 		return
 	}
 	m := recorded.Verdict.Metrics
-	ofTarget := strings.HasPrefix(s.entry.Kind, "target.")
-	if ofTarget || m.P95 == nil && m.Samples == 0 && !s.has(WindowFile) {
+	decisionOnly := strings.HasPrefix(s.entry.Kind, "target.") || s.entry.proposes()
+	if decisionOnly || m.P95 == nil && m.Samples == 0 && !s.has(WindowFile) {
 		return
 	}
 	data, ok := s.blob(WindowFile)

@@ -43,6 +43,8 @@ type State struct {
 	Proven bool `json:"proven"`
 	// Since is when the ticks began to come without a pause or a leap of the clock.
 	Since time.Time `json:"since,omitzero"`
+	// Rates are of requests, usual ones and the latest.
+	Rates Rates `json:"rates,omitzero"`
 }
 
 // Breach is one condition that holds against the service.
@@ -70,6 +72,8 @@ type Decision struct {
 	Recovered bool `json:"recovered"`
 	// Why says in a sentence with its numbers why it is so.
 	Why string `json:"why"`
+	// Load is nil while too little is known of it.
+	Load *Load `json:"load,omitempty"`
 }
 
 const (
@@ -95,6 +99,8 @@ func Decide(s State, in Input, p *Policy) (State, Decision) {
 	next.Targets, proof = check(s.Targets, in, now, p)
 	next.Health, d.Verdict = health.Judge(s.Health, in.Measurement, p.Health)
 	next.Burn = remember(s.Burn, now, in.Measurement.Tick)
+	next.Rates = s.Rates.follow(s.Health.Previous, in.Measurement, p.Health)
+	d.Load = next.Rates.load(p.Health)
 
 	t := &tally{}
 	t.add(p.Failures.Mode, down(next.Targets, p)...)
@@ -108,6 +114,8 @@ func Decide(s State, in Input, p *Policy) (State, Decision) {
 	t.finish(&d)
 	if d.Breached || next.Service.State == Down {
 		next.Health.BaselineMS = s.Health.BaselineMS // an incident teaches nothing
+	} else if d.Verdict.Status == health.OK {
+		next.Rates = next.Rates.learn()
 	}
 	return next, d
 }

@@ -253,7 +253,7 @@ func (d Document) Measurement(at time.Time, since time.Duration) health.Measurem
 	m := health.Measurement{UnixMilli: at.UnixMilli(), Window: w}
 	m.Tick = health.Tick{UnixMilli: at.UnixMilli(), Waiting: w.InFlightIncluded}
 	if w.P95MS != nil {
-		m.Tick.Samples, m.Tick.P95MS, m.Tick.MaxMS = w.Samples, *w.P95MS, *w.P95MS
+		m.Tick.Samples, m.Tick.P50MS, m.Tick.P95MS, m.Tick.MaxMS = w.Samples, value(w.P50MS), *w.P95MS, *w.P95MS
 		if w.MaxMS != nil {
 			m.Tick.MaxMS = *w.MaxMS
 		}

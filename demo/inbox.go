@@ -39,6 +39,7 @@ type Inbox struct {
 
 	mu       sync.Mutex // guards what follows
 	messages []message  // the oldest first
+	empty    func() string
 }
 
 // message is what an Inbox shows of one that it received.
@@ -60,7 +61,7 @@ func OpenInbox(addr, secret string) (*Inbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the inbox cannot listen on %s: %w", addr, err)
 	}
-	i := &Inbox{ln: ln, key: key, done: make(chan struct{})}
+	i := &Inbox{ln: ln, key: key, done: make(chan struct{}), empty: func() string { return "No messages yet." }}
 	i.server = &fasthttp.Server{
 		Name: "demo-inbox", Handler: i.handle, Logger: silent{}, CloseOnShutdown: true,
 		MaxRequestBodySize: maxMessage, ReadTimeout: 10 * time.Second,
@@ -77,6 +78,14 @@ func (i *Inbox) Addr() string { return i.ln.Addr().String() }
 
 // URL is where messages are posted.
 func (i *Inbox) URL() string { return "http://" + i.Addr() + inboxPath }
+
+// WhenEmpty has the page show a text, line by line, while no message has come.
+// It is asked for anew each time.
+func (i *Inbox) WhenEmpty(text func() string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.empty = text
+}
 
 // Close stops the inbox.
 func (i *Inbox) Close() {
@@ -164,12 +173,12 @@ func (i *Inbox) page() string {
 	var b strings.Builder
 	_, _ = fmt.Fprintf(&b, inboxHead, len(i.messages))
 	if len(i.messages) == 0 {
-		b.WriteString("<p>No messages yet.</p>\n")
+		_, _ = fmt.Fprintf(&b, "<pre>%s</pre>\n", html.EscapeString(i.empty()))
 	}
 	for _, m := range slices.Backward(i.messages) {
 		text := m.text
 		if m.link != "" { // it is the button
-			text = strings.ReplaceAll(text, m.link+"\n", "")
+			text = strings.ReplaceAll(text, "Look and decide:\n"+m.link+"\n", "")
 		}
 		_, _ = fmt.Fprintf(&b, "<article><time>%s UTC</time><pre>%s</pre>\n", m.at.UTC().Format(time.TimeOnly), html.EscapeString(text))
 		if m.link != "" {

@@ -74,6 +74,30 @@ func TestInboxShowsSignedMessagesOnce(t *testing.T) {
 	if strings.Contains(page, "<script") {
 		t.Error("the page has a script")
 	}
+	if strings.Contains(page, "Look and decide:") {
+		t.Error("the words that lead to the link stand there without it")
+	}
+}
+
+func TestEmptyInboxSaysWhatToDo(t *testing.T) {
+	i := openInbox(t)
+	hint := "No messages yet."
+	shows := func(want string) {
+		t.Helper()
+		if _, page, err := ask("GET", "http://"+i.Addr()+"/", ""); err != nil || !strings.Contains(page, want) {
+			t.Errorf("%q is not there: %v\n%s", want, err, page)
+		}
+	}
+	shows(hint)
+	i.WhenEmpty(func() string { return hint })
+	hint = "do <this>"
+	shows("do &lt;this&gt;")
+	hint = "and that"
+	shows("and that")
+	post(t, i.URL(), testSecret, "m", `{"id":"m","data":{"text":"a message"}}`)
+	if _, page, err := ask("GET", "http://"+i.Addr()+"/", ""); err != nil || strings.Contains(page, hint) {
+		t.Errorf("the hint is there beside a message: %v\n%s", err, page)
+	}
 }
 
 func TestInboxRefuses(t *testing.T) {

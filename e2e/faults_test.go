@@ -35,6 +35,8 @@ type faulty struct {
 	api   *demo.API
 	data  string
 	flags []string
+	// through runs it, when it is not run by itself.
+	through []string
 }
 
 // startFaulty begins one. Its window is short, so that a fault that is over
@@ -47,6 +49,14 @@ func startFaulty(t *testing.T) *faulty {
 // startFaultyIn begins one that keeps its data in a directory, with the flags
 // that more has for its API.
 func startFaultyIn(t *testing.T, data string, more ...func(*demo.API) []string) *faulty {
+	t.Helper()
+	f := makeFaulty(t, data, more...)
+	f.begin(t)
+	return f
+}
+
+// makeFaulty makes one that has yet to begin.
+func makeFaulty(t *testing.T, data string, more ...func(*demo.API) []string) *faulty {
 	t.Helper()
 	api, err := demo.Open("127.0.0.1:0", 1)
 	if err != nil {
@@ -64,6 +74,12 @@ func startFaultyIn(t *testing.T, data string, more ...func(*demo.API) []string) 
 	for _, flags := range more {
 		f.flags = append(f.flags, flags(api)...)
 	}
+	return f
+}
+
+// begin starts it, and its customers.
+func (f *faulty) begin(t *testing.T) {
+	t.Helper()
 	f.restart(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -75,12 +91,11 @@ func startFaultyIn(t *testing.T, data string, more ...func(*demo.API) []string) 
 			t.Error(err)
 		}
 	})
-	return f
 }
 
 func (f *faulty) restart(t *testing.T) {
 	t.Helper()
-	f.sidecar = startSidecar(t, "http://"+f.api.Addr(), f.flags...)
+	f.sidecar = startSidecarThrough(t, f.through, "http://"+f.api.Addr(), f.flags...)
 	eventually(t, "the ledger should be open", func() bool { return f.ledger(t).State == "open" })
 }
 
@@ -378,7 +393,7 @@ func TestLedgerStopsDecisions(t *testing.T) {
 	if err := os.Rename(store, store+".away"); err != nil {
 		t.Fatal(err)
 	}
-	f.sidecar = startSidecar(t, "http://"+f.api.Addr(), f.flags...)
+	f.sidecar = startSidecarThrough(t, f.through, "http://"+f.api.Addr(), f.flags...)
 	f.awaitLedger(t, "failed", 0)
 	f.set(t, demo.Faults{ErrorRate: 0.5})
 	f.mustNotDecide(t)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,16 +28,24 @@ type sidecar struct {
 // chooses itself, and returns when it serves.
 func startSidecar(t *testing.T, upstream string, flags ...string) *sidecar {
 	t.Helper()
+	return startSidecarThrough(t, nil, upstream, flags...)
+}
+
+// startSidecarThrough starts one by a program that runs the rest of its command
+// line in its own place.
+func startSidecarThrough(t *testing.T, program []string, upstream string, flags ...string) *sidecar {
+	t.Helper()
 	args := append([]string{
 		"run", "--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
 		"--wait-upstream", "0", "--log-format", "json", "--data", filepath.Join(t.TempDir(), "data"),
 	}, flags...)
-	p := start(t, syscall.SIGKILL, binary, args...)
-	var line struct{ Listen, Admin any }
-	if err := json.Unmarshal([]byte(p.awaitLine(t, `"serving"`)), &line); err != nil {
+	line := slices.Concat(program, []string{binary}, args)
+	p := start(t, syscall.SIGKILL, line[0], line[1:]...)
+	var serving struct{ Listen, Admin any }
+	if err := json.Unmarshal([]byte(p.awaitLine(t, `"serving"`)), &serving); err != nil {
 		t.Fatalf("the sidecar's log line is not JSON: %v", err)
 	}
-	s := &sidecar{process: p, address: logged(line.Listen), admin: "http://" + logged(line.Admin)}
+	s := &sidecar{process: p, address: logged(serving.Listen), admin: "http://" + logged(serving.Admin)}
 	s.url = "http://" + s.address
 	return s
 }

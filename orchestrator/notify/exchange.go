@@ -120,6 +120,12 @@ func (a Answer) Refused(said, mend string) *Error {
 // Say makes a line of something that the other side wrote, without secrets.
 func (a Answer) Say(text string) string { return Line(Scrub(text, a.secrets), maxSaid) }
 
+// Reference makes the other side's name of a message of what it wrote, of at most
+// limit characters and without secrets.
+func (a Answer) Reference(text string, limit int) string {
+	return Plain(Scrub(text, a.secrets), limit)
+}
+
 // Unclear is the error of an answer of success that cannot be understood: the
 // message may have been taken.
 func (a Answer) Unclear(text, mend string) *Error {

@@ -105,6 +105,19 @@ func soundLink(s string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil
 }
 
+// Secrets are the parts of the link by which whoever has them can decide. Others
+// repeat links in what they say of a message, and it is written down.
+func (m Message) Secrets() []string {
+	_, query, _ := strings.Cut(m.Link, "?")
+	var parts []string
+	for _, pair := range strings.Split(query, "&") {
+		if _, value, found := strings.Cut(pair, "="); found && value != "" {
+			parts = append(parts, value)
+		}
+	}
+	return parts
+}
+
 // Detail is DetailURL, or nothing when it is no sound web address.
 func (m Message) Detail() string {
 	if m.DetailURL != "" && soundLink(m.DetailURL) {

@@ -63,6 +63,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 	call := notify.Call{
 		URL:         strings.TrimRight(c.config.Get("url"), "/") + "/api/v2/alerts",
 		ContentType: "application/json", Header: http.Header{}, Body: body, Timeout: c.config.Timeout,
+		Secrets: m.Secrets(),
 	}
 	if err := c.authorize(&call); err != nil {
 		return notify.Receipt{}, err
@@ -85,7 +86,7 @@ func (c *channel) authorize(call *notify.Call) error {
 			return err
 		}
 		call.Header.Set("Authorization", "Bearer "+token)
-		call.Secrets = []string{token}
+		call.Secrets = append(call.Secrets, token)
 	case c.config.Secret("password").Given():
 		password, err := c.config.Secret("password").Read(c.outside.Getenv)
 		if err != nil {
@@ -93,7 +94,7 @@ func (c *channel) authorize(call *notify.Call) error {
 		}
 		basic := base64.StdEncoding.EncodeToString([]byte(c.config.Get("user") + ":" + password))
 		call.Header.Set("Authorization", "Basic "+basic)
-		call.Secrets = []string{password, basic}
+		call.Secrets = append(call.Secrets, password, basic)
 	}
 	return nil
 }

@@ -65,6 +65,8 @@ func Faults(t *testing.T, open Open, secrets ...string) {
 	t.Run("connection", func(t *testing.T) { connection(t, open, secrets) })
 	t.Run("tls", func(t *testing.T) { certificates(t, open, secrets) })
 	t.Run("message", func(t *testing.T) { unsendable(t, open) })
+	t.Run("echo", func(t *testing.T) { echoes(t, open, secrets) })
+	t.Run("bodies", func(t *testing.T) { bodies(t, open, secrets) })
 }
 
 func answers(t *testing.T, open Open, secrets []string) {

@@ -48,7 +48,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 	}
 	answer, err := notify.Exchange(ctx, c.outside.HTTP(m.Tenant), notify.Call{
 		URL: address, ContentType: "application/json; charset=utf-8", Body: body, Timeout: c.config.Timeout,
-		Secrets: append(secretParts(address), address),
+		Secrets: append(append(m.Secrets(), secretParts(address)...), address),
 	})
 	if err != nil {
 		return notify.Receipt{}, err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/smtp"
 	"net/textproto"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ func (c *channel) deliver(ctx context.Context, tenant string, l letter, password
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 
-	d := &delivery{channel: c, host: host, password: password}
+	d := &delivery{channel: c, host: host, password: password, link: slices.Clip(l.message.Secrets())}
 	said, err := d.run(conn, l)
 	if err == nil {
 		return said, nil
@@ -43,9 +44,10 @@ func (c *channel) deliver(ctx context.Context, tenant string, l letter, password
 type delivery struct {
 	channel        *channel
 	host, password string
-	step           string // what was asked last
-	sent           bool   // the whole letter is with the server
-	refused        int    // how many recipients the server does not want
+	link           []string // what is secret of it
+	step           string   // what was asked last
+	sent           bool     // the whole letter is with the server
+	refused        int      // how many recipients the server does not want
 }
 
 // errNoTLS and errNoLogin say what a server does not offer.
@@ -167,15 +169,15 @@ func (d *delivery) address(client *smtp.Client, l letter) error {
 	return nil
 }
 
-// secrets are the forms in which the password is sent, any of which a reply may
-// repeat.
+// secrets are what a reply may repeat: the link's, and the forms in which the
+// password is sent.
 func (d *delivery) secrets() []string {
 	if d.password == "" {
-		return nil
+		return d.link
 	}
 	coded := base64.StdEncoding.EncodeToString
 	user := d.channel.config.Get("user")
-	return []string{d.password, coded([]byte("\x00" + user + "\x00" + d.password)), coded([]byte(d.password))}
+	return append(d.link, d.password, coded([]byte("\x00"+user+"\x00"+d.password)), coded([]byte(d.password)))
 }
 
 // failed is the error of a conversation that ended early.

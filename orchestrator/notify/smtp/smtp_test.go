@@ -176,24 +176,25 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Whatever a server repeats of the password, in whichever form it got it, nothing
-// of it is told on.
-func TestNothingOfThePasswordIsRepeated(t *testing.T) {
+// Whatever a server repeats of the password, in whichever form it got it, and of
+// the link, nothing of it is told on.
+func TestNoSecretIsRepeated(t *testing.T) {
 	coded := base64.StdEncoding.EncodeToString
-	forms := []string{password, coded([]byte(password)), coded([]byte("\x00countersign\x00" + password))}
+	m := notifytest.Message(notify.Validated)
+	forms := []string{m.Secrets()[0], password, coded([]byte(password)), coded([]byte("\x00countersign\x00" + password))}
 	echo := " 5.0.0 you said " + strings.Join(forms, ", ")
 	for _, step := range []string{"greeting", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "."} {
 		s := &server{tls: serverTLS(t), offers: []string{"STARTTLS", "AUTH PLAIN"}, replies: map[string]string{step: "550" + echo}}
 		s.start(t)
-		e := notifytest.Refusal(t, t.Context(), open(t, s.address, "user", "countersign"), notifytest.Message(notify.Test), forms...)
+		e := notifytest.Refusal(t, t.Context(), open(t, s.address, "user", "countersign"), m, forms...)
 		if e.Status != 550 || !strings.Contains(e.Text, "you said ***") {
 			t.Errorf("%s: %+v", step, e)
 		}
 	}
 	s := &server{tls: serverTLS(t), offers: []string{"STARTTLS", "AUTH PLAIN"}, replies: map[string]string{".": "250" + echo}}
 	s.start(t)
-	receipt, err := open(t, s.address, "user", "countersign").Send(t.Context(), notifytest.Message(notify.Test))
-	if err != nil || receipt.Note != "5.0.0 you said ***, ***, ***" {
+	receipt, err := open(t, s.address, "user", "countersign").Send(t.Context(), m)
+	if err != nil || receipt.Note != "5.0.0 you said ***, ***, ***, ***" {
 		t.Errorf("%+v %v", receipt, err)
 	}
 }

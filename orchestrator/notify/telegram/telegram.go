@@ -87,7 +87,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 	}
 	answer, err := notify.Exchange(ctx, c.outside.HTTP(m.Tenant), notify.Call{
 		URL:         strings.TrimRight(c.config.Get("api_url"), "/") + "/bot" + token + "/sendMessage",
-		ContentType: "application/json", Body: body, Timeout: c.config.Timeout, Secrets: []string{token},
+		ContentType: "application/json", Body: body, Timeout: c.config.Timeout, Secrets: append(m.Secrets(), token),
 	})
 	if err != nil {
 		return notify.Receipt{}, err

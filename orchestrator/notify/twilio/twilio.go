@@ -63,7 +63,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 		URL: strings.TrimRight(c.config.Get("api_url"), "/") + "/2010-04-01/Accounts/" +
 			c.config.Get("account_sid") + "/" + c.resource + ".json",
 		ContentType: "application/x-www-form-urlencoded", Header: http.Header{"Authorization": {"Basic " + basic}},
-		Body: []byte(form.Encode()), Timeout: c.config.Timeout, Secrets: []string{token, basic},
+		Body: []byte(form.Encode()), Timeout: c.config.Timeout, Secrets: append(m.Secrets(), token, basic),
 	})
 	if err != nil {
 		return notify.Receipt{}, err
@@ -86,7 +86,7 @@ func read(a notify.Answer) (notify.Receipt, error) {
 			return notify.Receipt{}, a.Unclear("not as Twilio does", "check api_url")
 		}
 		status, _ := r.Status.(string)
-		return notify.Receipt{Reference: notify.Plain(r.SID, 64), Note: a.Say(status)}, nil
+		return notify.Receipt{Reference: a.Reference(r.SID, 64), Note: a.Say(status)}, nil
 	}
 	e := a.Refused(r.Message, mend(a.Status, r.Code))
 	if r.Code != 0 {

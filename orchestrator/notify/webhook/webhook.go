@@ -61,7 +61,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 			// In the specification's spelling.
 			"Webhook-Id": {m.ID}, "Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)}, "Webhook-Signature": {signature},
 		},
-		Secrets: append(strings.Fields(secret), signature),
+		Secrets: append(append(m.Secrets(), strings.Fields(secret)...), signature),
 	}
 	if token := c.config.Secret("token"); token.Given() {
 		text, err := token.Read(c.outside.Getenv)

@@ -29,7 +29,7 @@ func read(a notify.Answer) (notify.Receipt, error) {
 		if err != nil || len(r.Messages) == 0 || r.Messages[0].ID == "" {
 			return notify.Receipt{}, a.Unclear("not as the Cloud API does", "check api_url and api_version")
 		}
-		return notify.Receipt{Reference: notify.Plain(r.Messages[0].ID, 200), Note: a.Say(r.Messages[0].Status)}, nil
+		return notify.Receipt{Reference: a.Reference(r.Messages[0].ID, 200), Note: a.Say(r.Messages[0].Status)}, nil
 	}
 	said := r.Error.Message
 	if r.Error.Data.Details != "" {

@@ -98,7 +98,7 @@ func (c *channel) Send(ctx context.Context, m notify.Message) (notify.Receipt, e
 		URL: strings.TrimRight(c.config.Get("api_url"), "/") + "/" + c.config.Get("api_version") + "/" +
 			url.PathEscape(c.config.Get("phone_number_id")) + "/messages",
 		ContentType: "application/json", Header: http.Header{"Authorization": {"Bearer " + token}},
-		Body: body, Timeout: c.config.Timeout, Secrets: []string{token},
+		Body: body, Timeout: c.config.Timeout, Secrets: append(m.Secrets(), token),
 	})
 	if err != nil {
 		return notify.Receipt{}, err

@@ -51,6 +51,20 @@ func TestAllowances(t *testing.T) {
 	}
 }
 
+func TestHostsAreJudgedBeforeTheyAreLookedUp(t *testing.T) {
+	for host, want := range map[string][3]bool{ // with nothing allowed, private ones, and itself
+		"api.example": {true, true, true}, "8.8.8.8": {true, true, true}, "2130706433": {true, true, true}, // a name, to be looked up
+		"10.0.0.1": {false, true, true}, "[::1]": {false, true, true}, "LOCALHOST.": {false, true, true}, "x.localhost": {false, true, true},
+		"169.254.169.254": {false, false, true}, "::": {false, false, true}, "0.0.0.0": {false, false, true}, "fe80::1%lo": {false, false, true},
+	} {
+		for i, o := range []DialOptions{{}, {AllowPrivate: true}, {AllowHosts: []string{host}}} {
+			if err := o.Check(host); (err == nil) != want[i] {
+				t.Errorf("%s with %+v: %v", host, o, err)
+			}
+		}
+	}
+}
+
 func TestRefusalsSayWhatTheyMean(t *testing.T) {
 	err := allowance{}.judge("hook.example", netip.MustParseAddr("10.0.0.1"))
 	want := "the address 10.0.0.1 of hook.example is a private address and was not connected to: " +

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -23,6 +24,24 @@ type DialOptions struct {
 	// AllowHosts are names whose loopback and private addresses are allowed, and
 	// addresses that are allowed whatever they are.
 	AllowHosts []string
+}
+
+// Check refuses a host that is an address, or a name of this machine, where no
+// connection would be made. It resolves no name: what others lead to is judged
+// when they are connected to.
+func (o DialOptions) Check(host string) error {
+	host = strings.Trim(host, "[]")
+	addr, err := netip.ParseAddr(host)
+	if strings.HasSuffix("."+canonicalHost(host), ".localhost") {
+		addr, err = netip.AddrFrom4([4]byte{127, 0, 0, 1}), nil
+	}
+	if err != nil {
+		return nil
+	}
+	if refused := (allowance{o.AllowPrivate, o.AllowHosts}).judge(host, addr); refused != nil {
+		return refused
+	}
+	return nil
 }
 
 // Dial connects to address, HOST:PORT at a public address, within 10 s.

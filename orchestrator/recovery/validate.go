@@ -2,13 +2,16 @@ package recovery
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/countersign-dev/countersign/orchestrator/egress"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
@@ -109,6 +112,8 @@ func (a Action) urlFault() string {
 		return "must be a URL such as https://deploy.example/hooks/restart"
 	case u.User != nil:
 		return "must have no user or password in it: send them in a header, with secret_file or secret_env"
+	case u.Port() != "" && !isPort(u.Port()):
+		return "has a port that there is not: it must be 1 to 65535"
 	case u.Fragment != "" || strings.Contains(a.URL, "#"):
 		return "must have no fragment (#…)"
 	}
@@ -120,7 +125,16 @@ func (a Action) urlFault() string {
 	if u.Scheme == "http" && !a.stays(u.Hostname()) {
 		return "must be https: by http anybody on the way could read and replay it; within a private network set allow_private, or name its host in allow_hosts"
 	}
+	// Better now than when somebody has approved it.
+	if refused, ok := errors.AsType[*egress.RefusedError]((egress.DialOptions{AllowPrivate: a.AllowPrivate, AllowHosts: a.AllowHosts}).Check(u.Hostname())); ok {
+		return fmt.Sprintf("leads to %s, which is not connected to: %s", refused.Why, refused.Mend)
+	}
 	return ""
+}
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 // stays says whether requests to a host were said to stay in a private network.

@@ -94,8 +94,8 @@ func TestComposeTellsWhatIsWrong(t *testing.T) {
 	want := `⚠ Incident
 checkout
 P95 1847 ms is above 1000 ms
-P95 1847 ms · errors 8 % · score 61
-Likely cause: changed just before: 3m ago: a1b2c3d Fix checkout query and 1 more
+P95 1847 ms · errors 8 % · score 61 of 100
+Changed just before: 3m ago: a1b2c3d Fix checkout query and 1 more
 Nothing will run without your approval.
 ledger 1234 · abcd1234`
 	if got := strings.TrimSpace(m.Short()); got != want || m.Link != "" || m.Check() != nil {

@@ -67,7 +67,7 @@ func (m Message) Place() string {
 // Problem is the issue in one line; "" when there is none.
 func (m Message) Problem() string { return Line(m.Issue, maxIssue) }
 
-// Figures are what was measured, such as "P95 1847 ms · errors 8 % · score 61";
+// Figures are what was measured, such as "P95 1847 ms · errors 8 % · score 61 of 100";
 // "" when nothing was.
 func (m Message) Figures() string {
 	var parts []string
@@ -78,7 +78,7 @@ func (m Message) Figures() string {
 		parts = append(parts, "errors "+figure(100*min(max(v, 0), 1))+" %")
 	}
 	if v, ok := finite(m.Score); ok {
-		parts = append(parts, "score "+figure(min(max(v, 0), 100)))
+		parts = append(parts, "score "+figure(min(max(v, 0), 100))+" of 100")
 	}
 	return strings.Join(parts, " · ")
 }
@@ -113,14 +113,7 @@ func figure(v float64) string {
 // Reason is the likely cause and the newest change before it; "" when neither
 // is known.
 func (m Message) Reason() string {
-	var change string
-	if len(m.Changes) > 0 {
-		change = Line(m.Changes[0], maxChange)
-		if more := min(len(m.Changes)-1, maxMore); more > 0 && change != "" {
-			change += fmt.Sprintf(" and %d more", more)
-		}
-	}
-	cause := Line(m.Cause, maxCause)
+	cause, change := Line(m.Cause, maxCause), m.change()
 	switch {
 	case cause != "" && change != "":
 		return cause + " (" + change + ")"
@@ -128,6 +121,19 @@ func (m Message) Reason() string {
 		return "changed just before: " + change
 	}
 	return cause
+}
+
+// change is the newest change, and how many more there were; "" when there was
+// none.
+func (m Message) change() string {
+	if len(m.Changes) == 0 {
+		return ""
+	}
+	change := Line(m.Changes[0], maxChange)
+	if more := min(len(m.Changes)-1, maxMore); more > 0 && change != "" {
+		change += fmt.Sprintf(" and %d more", more)
+	}
+	return change
 }
 
 // Certainty is the confidence in the cause, such as "87 %"; "" when not known.
@@ -171,8 +177,10 @@ func (m Message) Body() []string {
 	}
 	add("", m.Problem())
 	add("", m.Figures())
-	add("Likely cause: ", m.Reason())
-	if m.Cause != "" {
+	if m.Cause == "" {
+		add("Changed just before: ", m.change())
+	} else {
+		add("Likely cause: ", m.Reason())
 		add("Confidence: ", m.Certainty())
 	}
 	if m.Event == Recovered || m.Event == TargetUp {

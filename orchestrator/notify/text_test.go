@@ -12,7 +12,7 @@ import (
 )
 
 func TestShort(t *testing.T) {
-	figures := "Requests are slow since 03:00.\nP95 1847 ms · errors 8 % · score 61\n" +
+	figures := "Requests are slow since 03:00.\nP95 1847 ms · errors 8 % · score 61 of 100\n" +
 		"Likely cause: the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %\n"
 	decide := "Look and decide:\n" + notifytest.Link + "\nThe link works until 03:09:05 UTC.\n"
 	const promise, mark = "Nothing will run without your approval.\n", "ledger 1234 · abcd1234"
@@ -110,10 +110,10 @@ func TestFigures(t *testing.T) {
 		want               string
 	}{
 		{nil, nil, nil, ""},
-		{number(99.96), number(0.0004), number(0), "P95 100 ms · errors 0 % · score 0"},
-		{number(12.34), number(0.125), number(99.95), "P95 12.3 ms · errors 12.5 % · score 100"},
-		{number(-1), number(7), number(-5), "P95 0 ms · errors 100 % · score 0"},
-		{number(math.NaN()), number(math.Inf(1)), number(50), "score 50"},
+		{number(99.96), number(0.0004), number(0), "P95 100 ms · errors 0 % · score 0 of 100"},
+		{number(12.34), number(0.125), number(99.95), "P95 12.3 ms · errors 12.5 % · score 100 of 100"},
+		{number(-1), number(7), number(-5), "P95 0 ms · errors 100 % · score 0 of 100"},
+		{number(math.NaN()), number(math.Inf(1)), number(50), "score 50 of 100"},
 		{number(1e300), nil, nil, "P95 over 1000000000 ms"},
 	} {
 		m := notify.Message{P95MS: tt.p95, ErrorRate: tt.errors, Score: tt.score}

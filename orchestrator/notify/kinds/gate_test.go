@@ -15,9 +15,9 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/notify/notifytest"
 )
 
-// every opens a channel of every kind that sends to an address of this machine
-// through a gate.
-func every(t *testing.T, address string, private bool, gate *egress.Gate) []notify.Channel {
+// minimal configures a channel of a kind that sends to an address of this
+// machine, with the variables that have its secrets.
+func minimal(t *testing.T, k notify.Kind, address string, private bool) (notify.Config, map[string]string) {
 	t.Helper()
 	const phone, sid = "+15551234567", "0123456789abcdef0123456789abcdef"
 	settings := map[string]string{
@@ -28,24 +28,32 @@ func every(t *testing.T, address string, private bool, gate *egress.Gate) []noti
 	env := map[string]string{
 		"TOKEN": "a-token-0123456789", "SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "URL": "http://" + address + "/services/a/b/c",
 	}
+	values, secrets := map[string]string{}, map[string]notify.Secret{}
+	for _, s := range k.Settings {
+		switch {
+		case s.Secret && s.Required:
+			secrets[s.Key] = notify.Secret{Env: strings.ToUpper(s.Key)}
+		case !s.Secret && (s.Required || s.Key == "api_url" || s.Key == "security" || k.Name == "twilio_whatsapp" && s.Key == "from"):
+			values[s.Key] = settings[s.Key]
+		}
+	}
+	if k.Name == "smtp" {
+		values["from"], values["to"] = "a@shop.example", "b@shop.example"
+	}
+	c, err := notify.NewConfig(k, k.Name, values, secrets, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, env
+}
+
+// every opens a channel of every kind that sends to an address of this machine
+// through a gate.
+func every(t *testing.T, address string, private bool, gate *egress.Gate) []notify.Channel {
+	t.Helper()
 	var channels []notify.Channel
 	for _, k := range All() {
-		values, secrets := map[string]string{}, map[string]notify.Secret{}
-		for _, s := range k.Settings {
-			switch {
-			case s.Secret && s.Required:
-				secrets[s.Key] = notify.Secret{Env: strings.ToUpper(s.Key)}
-			case !s.Secret && (s.Required || s.Key == "api_url" || s.Key == "security" || k.Name == "twilio_whatsapp" && s.Key == "from"):
-				values[s.Key] = settings[s.Key]
-			}
-		}
-		if k.Name == "smtp" {
-			values["from"], values["to"] = "a@shop.example", "b@shop.example"
-		}
-		c, err := notify.NewConfig(k, k.Name, values, secrets, private)
-		if err != nil {
-			t.Fatal(err)
-		}
+		c, env := minimal(t, k, address, private)
 		outside := notify.Through(gate, c, func(key string) string { return env[key] }, notifytest.Outside(nil, nil).Now)
 		channel, err := c.Open(All(), outside)
 		if err != nil {

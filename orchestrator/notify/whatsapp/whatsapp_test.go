@@ -45,7 +45,7 @@ func TestPayloadOfADecision(t *testing.T) {
 	want := `{"messaging_product":"whatsapp","recipient_type":"individual","to":"15551234567","type":"template",` +
 		`"template":{"name":"countersign_decision","language":{"code":"en_US"},"components":[{"type":"body","parameters":[` +
 		`{"type":"text","text":"⚠ Action recommended"},{"type":"text","text":"checkout"},{"type":"text","text":"Requests are slow since 03:00."},` +
-		`{"type":"text","text":"P95 1847 ms · errors 8 % · score 61"},` +
+		`{"type":"text","text":"P95 1847 ms · errors 8 % · score 61 of 100"},` +
 		`{"type":"text","text":"the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)"},` +
 		`{"type":"text","text":"87 %"},{"type":"text","text":"ledger 1234 · abcd1234"}]},` +
 		`{"type":"button","sub_type":"url","index":"0","parameters":[{"type":"text","text":"` + strings.TrimPrefix(notifytest.Link, notifytest.Base) + `"}]}]},` +

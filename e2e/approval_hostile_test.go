@@ -98,6 +98,9 @@ func TestApprovalOfHostileTexts(t *testing.T) {
 	a.tellOfChange(t, hostile+"\r\nX-Evil: 1", "a/"+hostile+".go")
 	link := a.awaitLinks(t, 1)[0]
 	page := string(get(t, link))
+	if !strings.Contains(page, "&lt;script&gt;") || !strings.Contains(page, "&lt;b&gt;Ana") {
+		t.Errorf("the page does not show what others wrote:\n%s", page)
+	}
 	for _, never := range []string{"<script", "<i>", "<b>Ana", "\u202e", hookToken, strings.TrimPrefix(askingSecret, "whsec_")} {
 		if strings.Contains(page, never) {
 			t.Errorf("the page has %q:\n%s", never, page)

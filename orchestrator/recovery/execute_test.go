@@ -292,7 +292,7 @@ func TestSlowAndHugeAnswers(t *testing.T) {
 func TestEchoedSecretsAreStruckOut(t *testing.T) {
 	h := newHook(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(403)
-		_, _ = fmt.Fprintf(w, "%s\r\n\x1b[31m%s %s", r.Header.Get("Authorization"), signingKey, strings.Repeat("y", 1000))
+		_, _ = fmt.Fprintf(w, "%s\r\n\x1b[31m%s %s", r.Header.Get("Authorization"), signingKey[:12]+"\u200b"+signingKey[12:], strings.Repeat("y", 1000))
 	})
 	a := h.at()
 	r, err := (&waits{}).executor().Execute(t.Context(), gate(false).HTTP("acme", a.HTTP()), a, someVars(), runKey)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -126,10 +127,13 @@ func (a Action) load(getenv func(string) string) (secrets, error) {
 	return s, nil
 }
 
-// strike puts stars where a text has one of the secrets.
+// strike puts stars where a text has one of the secrets, as it is or as others
+// write it in JSON or a URL.
 func (s secrets) strike(text []byte) []byte {
 	for _, word := range s.words {
-		text = bytes.ReplaceAll(text, []byte(word), []byte("***"))
+		for _, form := range []string{word, strings.ReplaceAll(word, "/", `\/`), url.QueryEscape(word), url.PathEscape(word)} {
+			text = bytes.ReplaceAll(text, []byte(form), []byte("***"))
+		}
 	}
 	return text
 }

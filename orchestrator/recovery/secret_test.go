@@ -56,3 +56,15 @@ func TestSecretsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretsAreStruckOut has another side repeat a secret as its language writes
+// it.
+func TestSecretsAreStruckOut(t *testing.T) {
+	const secret = "ab/cd+ef=="
+	for _, text := range []string{"Bearer " + secret, `{"got":"ab\/cd+ef=="}`, "token=ab%2Fcd%2Bef%3D%3D&x", "/ab%2Fcd+ef==/", secret + secret} {
+		got := string(secrets{words: []string{secret}}.strike([]byte(text)))
+		if !strings.Contains(got, "***") || strings.Contains(got, "cd") {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+}

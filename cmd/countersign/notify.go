@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -78,25 +79,29 @@ func chosenChannels(all []notify.Config, names []string) ([]notify.Config, error
 func tryChannels(c *cli.Context, loaded config.Config, chosen []notify.Config) error {
 	ctx, stop := interruptible(c)
 	defer stop()
-	held := ""
-	if !c.Bool(despiteShadowFlagName) {
-		held = heldBack(ctx, loaded)
+	id := "test-" + strings.ToLower(rand.Text())
+	held := map[string]string{} // why nothing of a tenant is sent
+	var messages []notify.Message
+	for _, ch := range chosen {
+		m := notify.TestMessage(id, cmp.Or(ch.Tenant, loaded.Service.Tenant), loaded.ServiceName(), time.Now(), notify.Mark{})
+		if _, asked := held[m.Tenant]; !asked && !c.Bool(despiteShadowFlagName) {
+			held[m.Tenant] = heldBack(ctx, loaded, m.Tenant)
+		}
+		messages = append(messages, m)
 	}
 	log, _ := newLog(loaded, c.App.ErrWriter)
-	gate := egress.New(egress.Options{Shadow: func(string) bool { return held != "" }, Log: log})
+	gate := egress.New(egress.Options{Shadow: func(tenant string) bool { return held[tenant] != "" }, Log: log})
 	channels, err := openChannels(chosen, gate)
 	if err != nil {
 		return err
 	}
-	id := "test-" + strings.ToLower(rand.Text())
-	trials := notify.Try(ctx, channels, notify.TestMessage(id, loaded.Service.Tenant, loaded.ServiceName(), time.Now(), notify.Mark{}))
-	mend := fmt.Sprintf("%s; to send the test all the same, add --%s", held, despiteShadowFlagName)
+	trials := notify.Try(ctx, channels, messages)
 	for i := range trials {
 		if trials[i].Held {
-			trials[i].Mend = mend
+			trials[i].Mend = fmt.Sprintf("%s; to send the test all the same, add --%s", held[messages[i].Tenant], despiteShadowFlagName)
 		}
 	}
-	if err := printTrials(c, trials, mend); err != nil {
+	if err := printTrials(c, trials); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(trials, func(t notify.Trial) bool { return !t.Sent }) {
@@ -105,9 +110,12 @@ func tryChannels(c *cli.Context, loaded config.Config, chosen []notify.Config) e
 	return nil
 }
 
-// heldBack says why nothing may be sent, or "" when the sidecar is live. As the
-// sidecar has it, what is not known to be live is in shadow mode.
-func heldBack(ctx context.Context, loaded config.Config) string {
+// heldBack says why nothing of a tenant may be sent, or "" when it is live. As
+// the sidecar has it, what is not known to be live is in shadow mode.
+func heldBack(ctx context.Context, loaded config.Config, tenant string) string {
+	if tenant != loaded.Service.Tenant {
+		return fmt.Sprintf("whether the tenant %q is live is not known here, and unless it is shadow mode is on", tenant)
+	}
 	client, err := api.NewClient(loaded.Admin.Address)
 	if err != nil {
 		return err.Error()
@@ -115,27 +123,30 @@ func heldBack(ctx context.Context, loaded config.Config) string {
 	s, err := client.Status(ctx)
 	switch {
 	case err != nil:
-		return "whether a sidecar is live is not known, and without one shadow mode is on: " + err.Error()
+		return "whether a sidecar is live is not known, and unless one is shadow mode is on: " + err.Error()
 	case s.Decisions == nil || s.Decisions.ShadowMode:
 		return "the sidecar at " + loaded.Admin.Address + " is in shadow mode, in which nothing is sent"
 	}
 	return ""
 }
 
-// printTrials prints what came of each channel and, where some were held back,
-// why and what to do.
-func printTrials(c *cli.Context, trials []notify.Trial, mend string) error {
+// printTrials prints what came of each channel and then, of those that were held
+// back, why and what to do.
+func printTrials(c *cli.Context, trials []notify.Trial) error {
 	if c.Bool("json") {
 		return printJSON(c, trials)
 	}
+	var lines, why []string
 	for _, t := range trials {
-		if _, err := fmt.Fprintln(c.App.Writer, printable(t.String())); err != nil {
+		lines = append(lines, t.String())
+		if t.Held && !slices.Contains(why, t.Mend) {
+			why = append(why, t.Mend)
+		}
+	}
+	for _, line := range append(lines, why...) {
+		if _, err := fmt.Fprintln(c.App.Writer, printable(line)); err != nil {
 			return err
 		}
 	}
-	if !slices.ContainsFunc(trials, func(t notify.Trial) bool { return t.Held }) {
-		return nil
-	}
-	_, err := fmt.Fprintln(c.App.Writer, printable(mend))
-	return err
+	return nil
 }

@@ -78,8 +78,8 @@ func TestSecret(t *testing.T) {
 		{notify.Secret{Env: "ACCENT"}, "", "cannot be one"},
 		{file("empty", "\n"), "", "is empty"},
 		{file("long", strings.Repeat("s3cret", 2000)), "", "cannot be one"},
-		{notify.Secret{File: filepath.Join(dir, "missing")}, "", "no such file"},
-		{notify.Secret{File: dir}, "", "directory"},
+		{notify.Secret{File: filepath.Join(dir, "missing")}, "", "no such file or directory; put it there"},
+		{notify.Secret{File: dir}, "", "is a directory; name the file"},
 	} {
 		got, err := tt.secret.Read(env)
 		if got != tt.want || (err == nil) != (tt.says == "") {

@@ -121,7 +121,7 @@ func (c Config) MayUse(address string) error {
 		err = errors.New("must begin with https://, or the channel have allow_private: true")
 	}
 	if err != nil {
-		return &Error{Text: "the address cannot be used", Mend: "it " + err.Error()}
+		return &Error{Text: "the address in the secret cannot be used", Mend: "it " + err.Error()}
 	}
 	return nil
 }

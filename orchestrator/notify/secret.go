@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 )
 
 // maxSecret is the most bytes of a secret.
@@ -40,8 +41,7 @@ func (s Secret) Read(getenv func(string) string) (string, error) {
 		read, err := readFile(s.File)
 		if err != nil {
 			return "", &Error{
-				Retry: true, Text: fmt.Sprintf("the secret in %s cannot be read: %v", s.File, err),
-				Mend: "put it there, for the user that countersign runs as",
+				Retry: true, Text: fmt.Sprintf("the secret in %s cannot be read: %v", s.File, err), Mend: mendFile(err),
 			}
 		}
 		text = read
@@ -59,6 +59,17 @@ func (s Secret) Read(getenv func(string) string) (string, error) {
 		}
 	}
 	return text, nil
+}
+
+// mendFile says what to do about a file that cannot be read.
+func mendFile(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that countersign runs as read it"
+	case errors.Is(err, syscall.EISDIR):
+		return "name the file in that directory"
+	}
+	return "put it there, and give its whole path"
 }
 
 // readFile reads no more than makes it plain that a file is too long.

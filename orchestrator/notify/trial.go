@@ -22,15 +22,15 @@ type Trial struct {
 	Mend      string `json:"mend,omitempty"`
 }
 
-// Try sends a message over each channel, all at once, and returns what came of
-// it in the order of the channels. Each channel's message has an id of its own.
-func Try(ctx context.Context, channels []Channel, m Message) []Trial {
+// Try sends a message over each channel, that of the same index, all at once, and
+// returns what came of it in the same order. Each message gets an id of its own.
+func Try(ctx context.Context, channels []Channel, messages []Message) []Trial {
 	trials := make([]Trial, len(channels))
 	var all sync.WaitGroup
 	for i, c := range channels {
 		all.Go(func() {
-			own := m
-			own.ID = m.ID + "-" + c.Name()
+			own := messages[i]
+			own.ID += "-" + c.Name()
 			trials[i] = try(ctx, c, own)
 		})
 	}

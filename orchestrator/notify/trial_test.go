@@ -31,7 +31,8 @@ func TestTry(t *testing.T) {
 	bad := &scripted{name: "bad", err: &notify.Error{Text: "refused with status 401", Mend: "check the token"}}
 	odd := &scripted{name: "odd", err: errors.New("something")}
 	held := &scripted{name: "held", err: notify.Unreachable(egress.ErrShadow, false, 0)}
-	trials := notify.Try(t.Context(), []notify.Channel{good, plain, bad, odd, held}, notify.TestMessage("test-1", "local", "checkout", notifytest.Now, notify.Mark{}))
+	m := notify.TestMessage("test-1", "local", "checkout", notifytest.Now, notify.Mark{})
+	trials := notify.Try(t.Context(), []notify.Channel{good, plain, bad, odd, held}, []notify.Message{m, m, m, m, m})
 	for i, want := range []string{
 		"good (script): sent as 47 (queued)", "plain (script): sent", "bad (script): FAILED: refused with status 401; check the token", "odd (script): FAILED: something",
 		"held (script): not sent: shadow mode is on",

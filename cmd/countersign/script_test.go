@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 //	grow DIR N                 append N entries to the ledger in a data directory, made if absent
 //	flip FILE OFFSET           invert a bit of a file; a negative offset is from its end
 //	deadletter DATA VAR        VAR becomes the id of the first dead letter of the sidecar at COUNTERSIGN_ADMIN, once there is one
+//	documented PAGE HEADING OUT    write the commands below a heading of a page in docs to a file
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:      "testdata/script",

@@ -82,6 +82,7 @@ var stageCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"grow":        onStage(2, (*stage).grow),
 	"flip":        onStage(2, (*stage).flip),
 	"deadletter":  onStage(2, (*stage).deadLetter),
+	"documented":  onStage(3, (*stage).documented),
 }
 
 func onStage(least int, f func(*stage, *testscript.TestScript, []string)) func(*testscript.TestScript, bool, []string) {

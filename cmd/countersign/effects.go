@@ -148,8 +148,12 @@ func (d *decisions) showChart(tenant string, v *approval.View) {
 	v.Chart.Warning, v.Chart.Critical = &limits.Warning, &limits.Critical
 }
 
-// warnOfActions tells an operator why an action that is configured cannot run.
+// warnOfActions tells an operator why an action that is configured cannot run, or
+// could with less than was meant.
 func warnOfActions(c config.Config, public bool, log *slog.Logger) {
+	for _, doubt := range c.ApprovalDoubts() {
+		log.Warn("approvals may not be what they seem", "because", doubt)
+	}
 	for _, a := range c.Actions {
 		if err := a.CheckSecrets(os.Getenv); err != nil {
 			log.Warn("an action cannot run until its secrets can be read", "action", a.Name, "error", err)

@@ -129,7 +129,7 @@ func requestPage(v View, c Claims, token, code string, now time.Time) ([]byte, i
 	}
 	p.figures(v)
 	p.causes(v)
-	p.changes(v)
+	p.changes(v, decidable)
 	p.action(v.Action, decidable)
 	if decidable {
 		p.decision(v, c, token, code, approvable)
@@ -220,8 +220,14 @@ func (p *page) causes(v View) {
 	}
 }
 
-func (p *page) changes(v View) {
-	if len(v.Changes) == 0 {
+// changes are what changed before. Who decides is told as well when there is none.
+func (p *page) changes(v View, decidable bool) {
+	switch {
+	case len(v.Changes) > 0:
+	case decidable:
+		p.write("<h2>What changed before</h2>\n<p>Nothing that is known of.</p>\n")
+		return
+	default:
 		return
 	}
 	p.write("<h2>What changed before</h2>\n<ul>\n")

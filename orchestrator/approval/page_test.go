@@ -254,7 +254,7 @@ func TestWhatIsSentIsShownAsItIs(t *testing.T) {
 func TestAViewOfNothing(t *testing.T) {
 	page, status := requestPage(View{Standing: Outcome{Kind: Open}}, someClaims(), "t", "c", began)
 	wellFormed(t, page)
-	if status != 200 || bytes.Contains(page, []byte("NaN")) || bytes.Contains(page, []byte("<svg")) || bytes.Contains(page, []byte("<dd></dd>")) {
+	if status != 200 || bytes.Contains(page, []byte("NaN")) || bytes.Contains(page, []byte("<svg")) || bytes.Contains(page, []byte("<dd></dd>")) || !bytes.Contains(page, []byte("Nothing that is known of.")) {
 		t.Errorf("%d\n%s", status, page)
 	}
 }

@@ -126,6 +126,17 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
+// Telegram repeats a button's URL in its refusal, and whoever has that can decide.
+func TestTheLinkIsNotRepeated(t *testing.T) {
+	m := notifytest.Message(notify.Validated)
+	server := notifytest.NewServer(t, notifytest.Answer{Status: 400, Body: `{"ok":false,"error_code":400,` +
+		`"description":"Bad Request: inline keyboard button URL '` + m.Link + `' is invalid: Wrong HTTP URL"}`})
+	e := notifytest.Refusal(t, t.Context(), open(t, server.URL, nil), m, m.Secrets()[0], "eyJ")
+	if !strings.Contains(e.Text, "token=***' is invalid") || !strings.Contains(e.Mend, "public_url") {
+		t.Errorf("%+v", e)
+	}
+}
+
 // What others wrote is no command that a tap would send.
 func TestNoCommands(t *testing.T) {
 	for in, want := range map[string]string{

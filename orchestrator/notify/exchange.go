@@ -3,11 +3,13 @@ package notify
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -78,11 +80,15 @@ func (c Call) scrubbed(e *Error) *Error {
 	return e
 }
 
-// Scrub takes secrets out of s.
+// Scrub takes secrets out of s, as they are and as a URL or JSON has them.
 func Scrub(s string, secrets []string) string {
 	for _, secret := range secrets {
-		if len(secret) >= 4 {
-			s = strings.ReplaceAll(s, secret, "***")
+		if len(secret) < 4 {
+			continue
+		}
+		quoted, _ := json.Marshal(secret) // every text can be
+		for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), string(quoted[1 : len(quoted)-1])} {
+			s = strings.ReplaceAll(s, form, "***")
 		}
 	}
 	return s

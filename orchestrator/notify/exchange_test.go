@@ -45,6 +45,14 @@ func TestAddressThatIsNone(t *testing.T) {
 	}
 }
 
+func TestScrub(t *testing.T) {
+	const secret = `a+b/c=d&"e" f`
+	said := "it is " + secret + ", a%2Bb%2Fc%3Dd%26%22e%22+f, a+b%2Fc=d&%22e%22%20f and a+b/c=d\\u0026\\\"e\\\" f; abc stays"
+	if got := notify.Scrub(said, []string{secret, "abc", ""}); got != "it is ***, ***, *** and ***; abc stays" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestWait(t *testing.T) {
 	for seconds, want := range map[float64]time.Duration{-1: 0, 0: 0, 0.5: 500 * time.Millisecond, 30: 30 * time.Second, 1e300: time.Hour} {
 		if got := notify.Wait(seconds); got != want {

@@ -30,17 +30,23 @@ func (a *asking) edit(t *testing.T, flag, old, with string) {
 	}
 }
 
-// mustBeRefused taps a link that is not good any more: nothing runs, a page says
-// why, and so does an entry.
-func (a *asking) mustBeRefused(t *testing.T, values map[string][]string, status int, page, reason string) {
+// awaitRefusal waits for the entry of a tap that counted for nothing.
+func (a *asking) awaitRefusal(t *testing.T, reason string) {
 	t.Helper()
-	a.mustTap(t, "confirm", values, status, page)
-	eventually(t, "an entry should say why it was refused", func() bool {
+	eventually(t, "an entry should say that a tap was refused: "+reason, func() bool {
 		return slices.ContainsFunc(a.entries(t, "approval.refused"), func(e map[string]any) bool {
 			step, _ := e["metadata"].(map[string]any)["approval"].(map[string]any)
 			return step["reason"] == reason
 		})
 	})
+}
+
+// mustBeRefused taps a link that is not good any more: nothing runs, a page says
+// why, and so does an entry.
+func (a *asking) mustBeRefused(t *testing.T, values map[string][]string, status int, page, reason string) {
+	t.Helper()
+	a.mustTap(t, "confirm", values, status, page)
+	a.awaitRefusal(t, reason)
 	if n := len(a.entries(t, "incident.authorized")); n > 0 || a.knobs.Actions() > 0 {
 		t.Fatalf("%d entries authorize, %d actions ran", n, a.knobs.Actions())
 	}

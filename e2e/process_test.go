@@ -6,12 +6,14 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -160,16 +162,32 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// Ports that are handed out lie below those that the kernel gives to whoever asks
+// for any, which would take them before the program does that they are for.
+const (
+	firstPort = 20_000
+	morePorts = 12_000
+)
+
+// nextPort counts the ports that were handed out, from anywhere: other tests may
+// run at the same time.
+var nextPort atomic.Uint32
+
+func init() { nextPort.Store(rand.Uint32N(morePorts)) }
+
 // freeAddress returns a loopback address nobody listens on, for programs that
-// cannot choose one themselves.
+// cannot choose one themselves. No address is returned twice.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range morePorts {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+int(nextPort.Add(1)%morePorts)))
+		if ln, err := net.Listen("tcp", address); err == nil {
+			ln.Close()
+			return address
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("there is no free port")
+	return ""
 }
 
 // accepts reports whether something accepts connections at the address.

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/docket"
@@ -90,9 +91,18 @@ func tell(m *notify.Message, c incident.Case, l outbox.Letter) {
 	m.Changes = changes(c.Entries[0].Entry)
 	if l.Asks {
 		if title := proposed(c.Entries[:at]); title != "" {
-			m.Issue = notify.Plain(m.Issue, room) + ". Proposed: " + title
+			m.Issue = brief(m.Issue) + ". Proposed: " + title
 		}
 	}
+}
+
+// brief is an issue that leaves room for what is proposed. Details in brackets go
+// first, so that no sentence ends within them.
+func brief(issue string) string {
+	if head, _, details := strings.Cut(issue, " ("); details && utf8.RuneCountInString(issue) > room {
+		issue = head
+	}
+	return notify.Plain(issue, room)
 }
 
 // plain is a reason without the score, which is among the figures.

@@ -42,7 +42,8 @@ type Outcome struct {
 	// Reason is that of a refusal. Of open and waiting it is [Requester] or
 	// [SamePerson] when this person cannot approve, and may still reject.
 	Reason Reason
-	// Decided is StepAuthorized or StepRejected, when it is.
+	// Decided is StepAuthorized or StepRejected, when it is; StepExpired when nobody
+	// decided in time, and not only this link has expired.
 	Decided StepKind
 	// By and At are who decided and when; of waiting, when this person approved.
 	By string
@@ -97,7 +98,7 @@ func (r *Request) ended(o Outcome) Outcome {
 	case StepAuthorized, StepRejected:
 		o.Kind, o.Decided = Already, r.End.Kind
 	case StepExpired:
-		o.Kind = Expired
+		o.Kind, o.Decided = Expired, StepExpired
 	default:
 		o.Kind = Recovered
 	}

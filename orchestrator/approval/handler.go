@@ -198,7 +198,7 @@ func (h *Handler) afterwards(ctx context.Context, c Claims, why Reason, now time
 		return n
 	}
 	v, err := h.o.Desk.Look(ctx, c)
-	if err != nil || v.Standing.Kind != Already && v.Standing.Kind != Recovered {
+	if err != nil || v.Standing.Kind != Already && v.Standing.Kind != Recovered && v.Standing.Decided != StepExpired {
 		return n
 	}
 	n = noticeOf(v.Standing, v, c.Contact, false, now)

@@ -257,6 +257,17 @@ func TestExpiredLinksSayWhatBecameOfIt(t *testing.T) {
 	}
 }
 
+func TestClosedQuestionsSayThatNobodyDecided(t *testing.T) {
+	s := newScene(t, Step{})
+	_, token := s.offer("ana")
+	s.pass(LinkLife)
+	s.expectPage(s.get(token), http.StatusGone, "This link has expired")
+	s.record(s.request.Expire(s.now)[0])
+	s.pass(time.Minute)
+	s.expectPage(s.get(token), http.StatusGone, "Nobody decided in time", "The question was closed at 03:10:00 UTC, and nothing was run.")
+	s.expectPage(s.confirm(token), http.StatusGone, "Nobody decided in time")
+}
+
 func TestTroubledDesk(t *testing.T) {
 	s := newScene(t, Step{})
 	_, token := s.offer("ana")

@@ -60,7 +60,15 @@ func refusalNotice(why Reason) notice {
 func expiredNotice() notice {
 	return notice{"This link has expired", "wait", []string{
 		fmt.Sprintf("A link is good for %s.", duration(LinkLife)), nothingRan,
-		"If something still has to be done, another message has come or will come: open the link in that one.",
+		"If another message about it has come, open the link in that one.",
+	}, http.StatusGone}
+}
+
+// lapsedNotice says that there is nothing left to decide.
+func lapsedNotice(o Outcome, now time.Time) notice {
+	return notice{"Nobody decided in time", "wait", []string{
+		fmt.Sprintf("The question was closed at %s, and nothing was run.", clock(o.At, now)),
+		"If the service is still ill, look after it yourself: about the same trouble nobody is asked again at once.",
 	}, http.StatusGone}
 }
 
@@ -87,6 +95,9 @@ func noticeOf(o Outcome, v View, you string, decided bool, now time.Time) notice
 	case Recovered:
 		return notice{"The service has recovered", "go", []string{"It recovered before a decision was made.", "Nothing needs to run, and nothing will because of this link."}, status}
 	case Expired:
+		if o.Decided == StepExpired {
+			return lapsedNotice(o, now)
+		}
 		return expiredNotice()
 	case Refused:
 		return refusalNotice(o.Reason)

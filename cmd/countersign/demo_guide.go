@@ -46,7 +46,7 @@ func (g *guide) print(w io.Writer) error { return guideText.Execute(w, g) }
 // inboxHint says on the inbox's page what to do while no message has come.
 func (g *guide) inboxHint(shadow bool) string {
 	if shadow {
-		return fmt.Sprintf("Shadow mode is on: what would be sent is recorded, and nothing is sent. Go live before you break the API:\n\n"+
+		return fmt.Sprintf("Shadow mode is on: what would be sent is recorded, and nothing is sent. Go live:\n\n"+
 			"%s shadow off%s --data %s --who me", g.Binary, g.Flag, g.Data)
 	}
 	return fmt.Sprintf("No messages yet. Break the API, and one comes within ten seconds:\n\n"+
@@ -102,9 +102,8 @@ records, and sends and runs nothing. The inbox stays empty.
   2. A minute later, see what would have been sent and run:
      {{.Binary}} incident show{{.Flag}}
      {{.Binary}} shadow report{{.Flag}} --data {{.Data}}
-  3. Mend it, and go live when the incident is over. Then break it again, and
-     open the inbox: http://{{.Inbox}}/
-     curl -X POST http://{{.Knobs}}/demo/reset
+  3. Go live, and open the inbox: http://{{.Inbox}}/
+     Within ten seconds it has a link about the incident that is open.
      {{.Binary}} shadow off{{.Flag}} --data {{.Data}} --who me
 {{end}}
 Ctrl-C ends it.

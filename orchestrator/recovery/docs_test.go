@@ -82,6 +82,26 @@ func TestDocumentedKeysAndVariables(t *testing.T) {
 	}
 }
 
+// TestDocumentedNumbers has the page and the program say the same.
+func TestDocumentedNumbers(t *testing.T) {
+	text := strings.Join(strings.Fields(page(t)), " ")
+	for _, want := range []string{
+		fmt.Sprintf("At most %d actions.", MaxActions),
+		fmt.Sprintf("one line of at most %d characters without control characters", maxValue),
+		fmt.Sprintf("if that is %.0f seconds or less", maxWait.Seconds()),
+		fmt.Sprintf("after %.0f, %.0f and %.0f seconds", firstWait.Seconds(), 2*firstWait.Seconds(), 4*firstWait.Seconds()),
+		fmt.Sprintf("At most %d KiB of an answer are read", maxResponse>>10),
+		fmt.Sprintf("at least %v times the usual requests arrive and at most %v times the usual number", stormOffered, stormGoodput),
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if !strings.Contains(text, "At most four tries") || maxAttempts != 4 {
+		t.Errorf("there are %d tries, and the page says otherwise", maxAttempts)
+	}
+}
+
 // TestDocumentedReceiver runs the receiver as it stands on the page.
 func TestDocumentedReceiver(t *testing.T) {
 	python, err := exec.LookPath("python3")

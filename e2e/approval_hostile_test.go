@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	hostile       = `"'></title></pre><script>x</script>{{secret}}\u0022},{"a":` + "\u202e‮"
+	hostile       = `"'></title></pre><script>x</script>{{secret}}\u0022},{"a":` + "\u202e"
 	hookToken     = "hook-token-9fK2mQ7xW4"
 	hostileConfig = `approval: {listen: %[1]q, public_url: "http://%[1]s"}
 actions:

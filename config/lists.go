@@ -148,7 +148,7 @@ func (l *Loaded) checkLists() (problems Problems) {
 		check("action", a.Name, a.Tenant, a.Where)
 		if people := len(l.Contacts); people > 0 && a.Approvals > people {
 			problems = append(problems, Problem{Where: a.Where, Text: fmt.Sprintf(
-				"the action %q needs %s by different people, and there is %s: it could never run", a.Name, many(a.Approvals, "approval"), many(people, "contact"))})
+				"the action %q needs %s by different people, and only %s can be asked: it could never run", a.Name, many(a.Approvals, "approval"), many(people, "contact"))})
 		}
 	}
 	for _, c := range l.Channels {

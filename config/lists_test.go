@@ -125,7 +125,7 @@ func TestListsSayWhatIsWrongAndWhere(t *testing.T) {
 		{"a secret in the file", "      secret_file: /run/secrets/pager", "      secret: whsec_x", `c.yaml:15:7: a secret has no place in this file: give secret_file, or secret_env with the name of a variable`},
 		{"tenant of an action", "    gates:", "    tenant: billing\n    gates:", `c.yaml:6:5: the action "restart" is for the tenant "billing", which there is not: list it under tenants, or name the own one, "local"`},
 		{"tenant of a channel", "    kind:", "    tenant: billing\n    kind:", `c.yaml:11:5: the channel "pager" is for the tenant "billing", which there is not: list it under tenants, or name the own one, "local"`},
-		{"more approvals than people", "    gates:", "    approvals: 2\n    gates:", `c.yaml:6:5: the action "restart" needs 2 approvals by different people, and there is 1 contact: it could never run`},
+		{"more approvals than people", "    gates:", "    approvals: 2\n    gates:", `c.yaml:6:5: the action "restart" needs 2 approvals by different people, and only 1 contact can be asked: it could never run`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Parse("c.yaml", []byte(strings.Replace(lists, tc.old, tc.new, 1)))

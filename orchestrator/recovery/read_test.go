@@ -80,6 +80,7 @@ func TestProblems(t *testing.T) {
 		{"timeout", "timeout: 10", "timeout must be a duration with its unit, from 100ms to 1m"},
 		{"too long a timeout", "timeout: 2m", "timeout must be a duration"},
 		{"cool-down", "cool_down: 1s", "cool_down must be a duration with its unit, from 1m to 168h"},
+		{"watch", "watch: 61m", "watch must be a duration with its unit, from 10s to 1h"},
 		{"risk", "risk: some", "risk must be low, medium or high"},
 		{"approvals", "approvals: 0", "approvals must be a number from 1 to 5"},
 		{"approvals as text", "approvals: '2'", "approvals must be a number from 1 to 5"},

@@ -64,6 +64,7 @@ func newDecisions(c config.Config, log *slog.Logger) (*decisions, error) {
 		Tenants: docketTenants(c), Instance: c.InstanceID(), Policy: d.policy, Log: log, Changes: d.changesBefore,
 		Actions: c.Actions, Contacts: askable(c), Execute: docket.Through(d.gate, recovery.Executor{}),
 		Secondary: c.Approval.SecondaryAfter, Show: d.showChart, Changed: func() { d.outbox.Wake() },
+		Unrecorded: func(n docket.Notice) { d.outbox.Tell(n.Tenant, n.Service, n.Event, n.Text, n.At) },
 	})
 	options, err := c.LedgerOptions(os.Getenv)
 	if err != nil {

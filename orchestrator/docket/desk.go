@@ -20,6 +20,7 @@ type desk struct {
 	mail      atomic.Pointer[incident.Observation] // the latest that was not looked at
 	view      atomic.Pointer[View]
 	summaries atomic.Pointer[[]incident.Summary] // newest first
+	blind     unrecorded
 
 	// What follows is touched by Run's goroutine alone.
 	state      *incident.State

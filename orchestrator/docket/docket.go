@@ -88,6 +88,9 @@ type Config struct {
 	Show func(tenant string, v *approval.View)
 	// Changed is called when something was recorded. It must not block, and may be nil.
 	Changed func()
+	// Unrecorded is called with what people must be told and cannot be recorded, never
+	// in shadow mode. It must not block, and may be nil.
+	Unrecorded func(Notice)
 }
 
 // View is what is known of a tenant at one moment. It is shared: nothing that
@@ -181,6 +184,7 @@ func (d *Docket) Submit(o incident.Observation) {
 	if k := d.desk(o.Tenant); k != nil {
 		k.mail.Store(&o)
 		d.rouse()
+		d.tell(k, o)
 	}
 }
 

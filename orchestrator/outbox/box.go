@@ -20,6 +20,8 @@ type Box struct {
 	watch    stopwatch
 	marks    map[key]*mark
 	breakers map[string]*breaker
+	beside   []*Letter // that are on no record
+	told     uint64    // how many of those there were
 
 	unrecorded map[key]int   // how often a receipt could not be recorded
 	troubles   int           // failures to record in a row
@@ -77,6 +79,7 @@ func (b *Box) restore(k key, t trace) {
 // Apply takes in an entry of the ledger, as [State.Apply] does.
 func (b *Box) Apply(index uint64, e incident.Entry) {
 	b.state.Apply(index, e)
+	b.hush(e)
 	if r, ok := ReceiptOf(e); ok && r.Outcome != Requeued {
 		b.ended(r)
 	}
@@ -139,6 +142,9 @@ func (b *Box) deliveries() []delivery {
 			list = append(list, firsts(l, b.contacts, l == b.state.asks[l.Tenant])...)
 		}
 	}
+	for _, l := range b.beside {
+		list = append(list, firsts(l, b.contacts, false)...)
+	}
 	for _, o := range b.state.again {
 		list = append(list, b.ordered(o))
 	}
@@ -171,8 +177,14 @@ func (b *Box) Sent(p Parcel, proof Receipt) {
 	br := b.breaker(p.Channel)
 	br.busy = false
 	br.succeeded()
-	if m := b.marks[p.key()]; m != nil {
+	m := b.marks[p.key()]
+	switch {
+	case m == nil:
+	case p.Letter.onRecord():
 		m.sending, m.proof = false, &proof
+	default:
+		m.sending, m.ended = false, true
+		b.besideDone(p.Letter.Index, p.ID)
 	}
 }
 

@@ -98,5 +98,9 @@ func (l *Letter) newID(contact string, step Step) string {
 		// A part's length before it keeps parts apart. A hash takes every write.
 		_, _ = io.WriteString(h, fmt.Sprintf("%d:%s", len(part), part))
 	}
-	return fmt.Sprintf("eff-%d-%s", l.Index, hex.EncodeToString(h.Sum(nil)[:6]))
+	sum := hex.EncodeToString(h.Sum(nil)[:6])
+	if !l.onRecord() {
+		return fmt.Sprintf("beside-%d-%s", l.Index-firstBeside, sum)
+	}
+	return fmt.Sprintf("eff-%d-%s", l.Index, sum)
 }

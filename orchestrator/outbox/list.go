@@ -20,7 +20,7 @@ const (
 type Item struct {
 	ID        string    `json:"id"`
 	Condition Condition `json:"condition"`
-	Effect    uint64    `json:"effect_index"`
+	Effect    uint64    `json:"effect_index"` // 0 of what is on no record
 	Tenant    string    `json:"tenant_id"`
 	Service   string    `json:"service"`
 	Incident  string    `json:"incident_id,omitempty"`
@@ -99,9 +99,13 @@ func (b *Box) pending(d delivery, m *mark, now time.Time, at time.Duration) Item
 }
 
 func item(l *Letter) Item {
-	return Item{
-		Effect: l.Index, Tenant: l.Tenant, Service: l.Service, Incident: l.Incident, Event: l.Event, Text: l.Text, Due: l.since,
+	i := Item{
+		Tenant: l.Tenant, Service: l.Service, Incident: l.Incident, Event: l.Event, Text: l.Text, Due: l.since,
 	}
+	if l.onRecord() {
+		i.Effect = l.Index
+	}
+	return i
 }
 
 // Status counts the items at the time now. Its problem is empty.

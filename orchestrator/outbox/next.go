@@ -151,6 +151,10 @@ func because(last string) string {
 }
 
 func (n *next) giveUp(d delivery, m *mark, o Outcome, why string) {
+	if !d.letter.onRecord() {
+		n.besideDone(d.letter.Index, d.id)
+		return
+	}
 	r := d.receipt(o, n.now)
 	r.Attempts, r.Repeated, r.Reason = m.attempts, m.repeated, plain(why)
 	n.offer(r)

@@ -194,16 +194,21 @@ func (r *runner) attempt(p Parcel) func() {
 	if r.opts.Shadow(p.Letter.Tenant) {
 		return r.ended(p, egress.ErrShadow)
 	}
-	r.keep(r.journal.begin(p.key()))
+	noted := func(what func() error) {
+		if p.Letter.onRecord() { // else no later process can know of it
+			r.keep(what())
+		}
+	}
+	noted(func() error { return r.journal.begin(p.key()) })
 	accepted, err := r.carry(p)
 	if err != nil {
 		if f := failure(err); r.sending.Err() == nil || !f.Unsure {
-			r.keep(r.journal.failed(p.key()))
+			noted(func() error { return r.journal.failed(p.key()) })
 		}
 		return r.ended(p, err)
 	}
 	proof := p.receipt(accepted.Reference, r.opts.Now())
-	r.keep(r.journal.sent(proof))
+	noted(func() error { return r.journal.sent(proof) })
 	return func() {
 		r.attempts--
 		r.mu.Lock()

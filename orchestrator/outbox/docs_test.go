@@ -3,9 +3,30 @@ package outbox
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
+
+// TestDocumentedReceipt has the page name every member of a receipt, and every outcome.
+func TestDocumentedReceipt(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OUTBOX.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, receipts, _ := strings.Cut(string(text), "## Receipts")
+	names := []string{string(Delivered), string(Dead), string(Withdrawn), string(Requeued)}
+	for field := range reflect.TypeFor[Receipt]().Fields() {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "-" {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		if !strings.Contains(receipts, "`"+name+"`") {
+			t.Errorf("%s is not on the page", name)
+		}
+	}
+}
 
 // TestDocumentedNumbers has the page and the program say the same.
 func TestDocumentedNumbers(t *testing.T) {

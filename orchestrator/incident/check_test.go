@@ -145,35 +145,44 @@ func TestBrokenRules(t *testing.T) {
 		"id of before":          {change(27, func(e *Entry) { e.IncidentID = "inc-000000-2" }), 27, "later than those before", "later than inc-", "inc-000000-2"},
 		"nameless tenant":       {change(27, func(e *Entry) { e.TenantID = "" }), 27, "does not say whose it is", "tenant_id", ""},
 		"without quorum":        {without(17), 18, "approval of inc-", "", "authorized with 1 of 2 approvals"},
-		"of another action":     {change(19, func(e *Entry) { e.ActionDigest = other }), 19, "approval of inc-", "", "something else is authorized"},
-		"by another":            {change(19, func(e *Entry) { e.Actor = "human:eve" }), 19, "in the name of somebody else", "ana", "eve"},
-		"by a stranger's link":  {change(17, func(e *Entry) { e.about()["link_id"] = "x" }), 17, "approval of inc-", "", "without a link"},
-		"by a late link":        {change(14, func(e *Entry) { e.about()["expires_at"] = e.about()["issued_at"] }), 14, "approval of inc-", "", "must be good for"},
-		"nothing asked":         {change(12, func(e *Entry) { delete(e.Metadata, "approval") }), 13, "of which nothing was asked", KindOf(Validated), KindOffered},
-		"asked of another":      {change(12, func(e *Entry) { e.ActionDigest = other }), 12, "something else is asked", restart.Digest(), other},
-		"asked for ever":        {change(12, func(e *Entry) { delete(e.Metadata, "decide_by") }), 12, "until when", "metadata.decide_by", ""},
-		"asked in shadow":       {insert(12, shadowOn), 13, "asked in shadow mode", "nothing that has an effect", "incident.validated"},
-		"offered in shadow":     {insert(13, shadowOn), 14, "a link or an approval in shadow mode", "nothing that has an effect", KindOffered},
-		"approved in shadow":    {insert(17, shadowOn), 18, "a link or an approval in shadow mode", "nothing that has an effect", KindApproved},
-		"no step":               {change(17, func(e *Entry) { delete(e.Metadata, "approval") }), 17, "lacks what it has to say", "metadata.approval", ""},
-		"expired too early":     {insert(17, expired), 17, "expired too early", "or later", "2026-"},
-		"nobody was asked":      {func(s []Entry) []Entry { delete(s[11].Metadata, "approval"); return append(s[:12:12], s[18:]...) }, 13, "authorization without a question", KindOf(Validated), ""},
-		"expired of nothing":    {func(s []Entry) []Entry { delete(s[11].Metadata, "approval"); return append(s[:12:12], expired(s)) }, 13, "EXPIRED, and nothing was asked", "", ""},
-		"executed twice":        {insert(24, func(s []Entry) Entry { return s[19] }), 24, "execution without authorization", "RESOLVED", "EXECUTED"},
-		"executed without key":  {change(20, func(e *Entry) { delete(e.Metadata, "execution") }), 20, "lacks what it has to say", "metadata.execution", ""},
-		"due twice":             {insert(22, func(s []Entry) Entry { return s[20] }), 22, "an execution is due that is not", KindOf(Executed), "inc-"},
-		"due before executed":   {without(20), 20, "an execution is due that is not", KindOf(Executed), "inc-"},
-		"due by another key":    {change(21, func(e *Entry) { e.Metadata["key"] = "x" }), 21, "an execution is due that is not", "", "x"},
-		"receipt of no effect":  {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{9.0} }), 22, "an effect that was not due", KindEffectDue, "entry 9"},
-		"receipt of nothing":    {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{} }), 22, "lacks what it has to say", "metadata.effect_indices", ""},
-		"receipt of a half":     {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{15.5} }), 22, "lacks what it has to say", "metadata.effect_indices", ""},
-		"receipt of another":    {change(23, func(e *Entry) { e.Metadata["key"] = "x" }), 23, "an execution that was not due", "", "x"},
-		"two receipts":          {insert(24, func(s []Entry) Entry { return s[22] }), 24, "a second receipt", "one", "accepted"},
-		"receipt of some kind":  {change(23, func(e *Entry) { e.Metadata["outcome"] = "fine" }), 23, "does not say what became of it", "accepted", "fine"},
-		"resolved by itself":    {change(24, func(e *Entry) { e.Actor = ActorExecutor }), 24, "may not take this step", "policy", "executor"},
-		"revised too late":      {insert(13, revised), 13, "revised too late", "PROPOSED", "VALIDATED"},
-		"cleared of nothing":    {insert(26, cleared), 26, "left nothing behind", "REJECTED", KindCleared},
-		"another tenant's":      {change(6, func(e *Entry) { e.TenantID = "other" }), 6, "not open", "", ""},
+		"requester alone": {change(12, func(e *Entry) {
+			e.about()["risk"], e.about()["quorum"], e.about()["submitted_by"] = "high", 1.0, "ben"
+		}), 17, "approval of inc-", "", "asked for an action of high risk, and nobody else approves it"},
+		"asked out of turn": {insert(20, asking), 20, "out of turn", "VALIDATED", "AUTHORIZED"},
+		"decided when withdrawn": {func(s []Entry) []Entry {
+			on, off := shadowOn(s), s[7]
+			on.Time, off.Time = s[17].Time, s[17].Time
+			return append(append(s[:16:16], on, off), s[16:]...)
+		}, 19, "of which nothing was asked", KindOf(Validated), KindApproved},
+		"of another action":    {change(19, func(e *Entry) { e.ActionDigest = other }), 19, "approval of inc-", "", "something else is authorized"},
+		"by another":           {change(19, func(e *Entry) { e.Actor = "human:eve" }), 19, "in the name of somebody else", "ana", "eve"},
+		"by a stranger's link": {change(17, func(e *Entry) { e.about()["link_id"] = "x" }), 17, "approval of inc-", "", "without a link"},
+		"by a late link":       {change(14, func(e *Entry) { e.about()["expires_at"] = e.about()["issued_at"] }), 14, "approval of inc-", "", "must be good for"},
+		"nothing asked":        {change(12, func(e *Entry) { delete(e.Metadata, "approval") }), 13, "of which nothing was asked", KindOf(Validated), KindOffered},
+		"asked of another":     {change(12, func(e *Entry) { e.ActionDigest = other }), 12, "something else is asked", restart.Digest(), other},
+		"asked for ever":       {change(12, func(e *Entry) { delete(e.Metadata, "decide_by") }), 12, "until when", "metadata.decide_by", ""},
+		"asked in shadow":      {insert(12, shadowOn), 13, "asked in shadow mode", "nothing that has an effect", "incident.validated"},
+		"offered in shadow":    {insert(13, shadowOn), 14, "a link or an approval in shadow mode", "nothing that has an effect", KindOffered},
+		"approved in shadow":   {insert(17, shadowOn), 18, "a link or an approval in shadow mode", "nothing that has an effect", KindApproved},
+		"no step":              {change(17, func(e *Entry) { delete(e.Metadata, "approval") }), 17, "lacks what it has to say", "metadata.approval", ""},
+		"expired too early":    {insert(17, expired), 17, "expired too early", "or later", "2026-"},
+		"nobody was asked":     {func(s []Entry) []Entry { delete(s[11].Metadata, "approval"); return append(s[:12:12], s[18:]...) }, 13, "authorization without a question", KindOf(Validated), ""},
+		"expired of nothing":   {func(s []Entry) []Entry { delete(s[11].Metadata, "approval"); return append(s[:12:12], expired(s)) }, 13, "EXPIRED, and nothing was asked", "", ""},
+		"executed twice":       {insert(24, func(s []Entry) Entry { return s[19] }), 24, "execution without authorization", "RESOLVED", "EXECUTED"},
+		"executed without key": {change(20, func(e *Entry) { delete(e.Metadata, "execution") }), 20, "lacks what it has to say", "metadata.execution", ""},
+		"due twice":            {insert(22, func(s []Entry) Entry { return s[20] }), 22, "an execution is due that is not", KindOf(Executed), "inc-"},
+		"due before executed":  {without(20), 20, "an execution is due that is not", KindOf(Executed), "inc-"},
+		"due by another key":   {change(21, func(e *Entry) { e.Metadata["key"] = "x" }), 21, "an execution is due that is not", "", "x"},
+		"receipt of no effect": {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{9.0} }), 22, "an effect that was not due", KindEffectDue, "entry 9"},
+		"receipt of nothing":   {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{} }), 22, "lacks what it has to say", "metadata.effect_indices", ""},
+		"receipt of a half":    {change(22, func(e *Entry) { e.Metadata["effect_indices"] = []any{15.5} }), 22, "lacks what it has to say", "metadata.effect_indices", ""},
+		"receipt of another":   {change(23, func(e *Entry) { e.Metadata["key"] = "x" }), 23, "an execution that was not due", "", "x"},
+		"two receipts":         {insert(24, func(s []Entry) Entry { return s[22] }), 24, "a second receipt", "one", "accepted"},
+		"receipt of some kind": {change(23, func(e *Entry) { e.Metadata["outcome"] = "fine" }), 23, "does not say what became of it", "accepted", "fine"},
+		"resolved by itself":   {change(24, func(e *Entry) { e.Actor = ActorExecutor }), 24, "may not take this step", "policy", "executor"},
+		"revised too late":     {insert(13, revised), 13, "revised too late", "PROPOSED", "VALIDATED"},
+		"cleared of nothing":   {insert(26, cleared), 26, "left nothing behind", "REJECTED", KindCleared},
+		"another tenant's":     {change(6, func(e *Entry) { e.TenantID = "other" }), 6, "not open", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			leaves := leavesOf(t, c.break_(story(t)))
@@ -287,4 +296,11 @@ func TestManyTenants(t *testing.T) {
 			t.Fatalf("tenant %d: %v", i, err)
 		}
 	}
+}
+
+// asking is a question of what was asked before.
+func asking(s []Entry) Entry {
+	e := s[11]
+	e.Kind, e.Time = KindAsked, s[18].Time
+	return e
 }

@@ -3,6 +3,8 @@ package approval
 import (
 	"slices"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // Verdict is what a person decides.
@@ -117,7 +119,7 @@ func (r *Request) Decide(c Claims, v Verdict, n Circumstances) (Outcome, []Step)
 	case o.Kind != Open && o.Kind != Waiting:
 		return o, r.refuse(s, reasonOf(o))
 	case !v.Approve:
-		s.Kind, s.Text = StepRejected, cleanLine(v.Reason, maxWhy)
+		s.Kind, s.Text = StepRejected, plain.Line(v.Reason, maxWhy)
 		o.Kind, o.Reason, o.Decided = Rejected, "", StepRejected
 	case o.Reason != "":
 		o.Kind = Refused

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // Desk is who knows the requests and has decisions recorded. Both methods must be
@@ -234,7 +236,7 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request, approve bool) {
 	// A tap on a bad line counts, whether or not its answer arrives.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), decideIn)
 	defer cancel()
-	o, err := h.o.Desk.Decide(ctx, c, Verdict{Approve: approve, Reason: cleanLine(f.reason, maxWhy)})
+	o, err := h.o.Desk.Decide(ctx, c, Verdict{Approve: approve, Reason: plain.Line(f.reason, maxWhy)})
 	if err == nil && o.Kind == Open {
 		err = errors.New("the desk decided nothing")
 	}

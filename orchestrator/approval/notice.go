@@ -6,6 +6,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // notice is what a page has to say before anything else.
@@ -133,7 +135,7 @@ func alreadyNotice(o Outcome, v View, you string, status int, now time.Time) not
 
 func quoted(a Action) string {
 	if title := a.title(); title != "" {
-		return "“" + cleanLine(title, 100) + "”"
+		return "“" + plain.Line(title, 100) + "”"
 	}
 	return "the action"
 }

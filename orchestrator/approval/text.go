@@ -5,48 +5,12 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // maxWhy is what the reason for a rejection has at most, in characters.
 const maxWhy = 500
-
-// maxMarks is how many accents one letter may carry; more are there to paint over
-// the neighbouring lines.
-const maxMarks = 3
-
-// cleanLine makes one line of text that shows what it says, of at most limit
-// characters: controls and line breaks become single spaces, and what is
-// invisible or turns the reading direction is left out.
-func cleanLine(text string, limit int) string {
-	var b strings.Builder
-	n, marks, space := 0, 0, false
-	for _, r := range text {
-		switch {
-		case unicode.IsSpace(r), unicode.IsControl(r):
-			space = n > 0
-			continue
-		case r == utf8.RuneError, unicode.In(r, unicode.Cf, unicode.Co, unicode.Zl, unicode.Zp):
-			continue
-		case unicode.Is(unicode.M, r):
-			if marks++; marks > maxMarks {
-				continue
-			}
-		default:
-			marks = 0
-		}
-		if space {
-			b.WriteByte(' ')
-			n++
-		}
-		b.WriteRune(r)
-		space = false
-		if n++; n >= limit {
-			break
-		}
-	}
-	out := []rune(b.String())
-	return strings.TrimRight(string(out[:min(len(out), limit)]), " ")
-}
 
 // entity is the text that stands for a rune in HTML.
 func entity(r rune) string {
@@ -68,7 +32,7 @@ func entity(r rune) string {
 // prose is text as HTML: one line, cleaned, at most limit bytes with all its
 // entities.
 func prose(text string, limit int) string {
-	out, whole := escape(cleanLine(text, limit), limit-len("…"))
+	out, whole := escape(plain.Line(text, limit), limit-len("…"))
 	if !whole {
 		out += "…"
 	}

@@ -1,6 +1,10 @@
 package approval
 
-import "time"
+import (
+	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
+)
 
 // View is what the page shows of a request. Texts may come from anywhere: the
 // page cleans, cuts and escapes them. What is zero or nil is left out.
@@ -81,8 +85,8 @@ type Point struct {
 
 // name is what a contact is called: the name and the id, or the id alone.
 func (v View) name(contact string) string {
-	id := cleanLine(contact, maxID)
-	n := cleanLine(v.Names[contact], maxShown)
+	id := plain.Line(contact, maxID)
+	n := plain.Line(v.Names[contact], maxShown)
 	if n == "" || n == id {
 		return id
 	}

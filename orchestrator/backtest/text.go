@@ -8,7 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // WriteJSON writes the result for a program: an object, indented.
@@ -162,15 +163,8 @@ func length(seconds float64) string {
 	return (time.Duration(seconds) * time.Second).String()
 }
 
-// clean makes what a file says safe for a terminal, and one line.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return '�'
-	}, s)
-}
+// maxShown is how much of a text in a record is shown, in characters.
+const maxShown = 400
+
+// clean is text of any origin as a line has it.
+func clean(s string) string { return plain.Line(s, maxShown) }

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 const (
@@ -91,7 +93,7 @@ func mediaType(r *http.Request) (string, error) {
 		return "", refuse(http.StatusUnsupportedMediaType, "the Content-Type is not one: %v", err)
 	}
 	if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "us-ascii") {
-		return "", refuse(http.StatusUnsupportedMediaType, "the body must be in UTF-8, not in %q", clean(c, 40))
+		return "", refuse(http.StatusUnsupportedMediaType, "the body must be in UTF-8, not in %q", plain.Line(c, 40))
 	}
 	return t, nil
 }
@@ -108,10 +110,10 @@ func decode(data []byte, into any, strict bool) error {
 	}
 	err := dec.Decode(into)
 	if t, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-		return wrong("the field %q cannot be a JSON %s", clean(t.Field, 80), clean(t.Value, 40))
+		return wrong("the field %q cannot be a JSON %s", plain.Line(t.Field, 80), plain.Line(t.Value, 40))
 	}
 	if err != nil {
-		return wrong("the JSON is not what is expected: %s", clean(strings.TrimPrefix(err.Error(), "json: "), 160))
+		return wrong("the JSON is not what is expected: %s", plain.Line(strings.TrimPrefix(err.Error(), "json: "), 160))
 	}
 	return nil
 }
@@ -131,12 +133,12 @@ func unambiguous(data []byte) error {
 	for {
 		token, err := dec.Token()
 		if err != nil {
-			return wrong("the body is not JSON: %s, at byte %d", clean(err.Error(), 120), dec.InputOffset())
+			return wrong("the body is not JSON: %s, at byte %d", plain.Line(err.Error(), 120), dec.InputOffset())
 		}
 		if top := len(stack) - 1; top >= 0 && stack[top].keys != nil {
 			if name, ok := token.(string); ok && stack[top].key {
 				if _, twice := stack[top].keys[name]; twice {
-					return wrong("the JSON has the key %q twice, at byte %d", clean(name, 80), dec.InputOffset())
+					return wrong("the JSON has the key %q twice, at byte %d", plain.Line(name, 80), dec.InputOffset())
 				}
 				stack[top].keys[name] = struct{}{}
 				stack[top].key = false

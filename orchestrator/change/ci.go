@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // commitForm is what a CI sends of one commit.
@@ -39,7 +41,7 @@ func (rc *Receiver) Commit(w http.ResponseWriter, r *http.Request, tenant string
 		case "application/x-www-form-urlencoded":
 			err = f.parse(body)
 		default:
-			err = refuse(http.StatusUnsupportedMediaType, "a commit is sent as application/json or application/x-www-form-urlencoded, not as %q", clean(media, 80))
+			err = refuse(http.StatusUnsupportedMediaType, "a commit is sent as application/json or application/x-www-form-urlencoded, not as %q", plain.Line(media, 80))
 		}
 		if err != nil {
 			return receipt{}, err
@@ -56,7 +58,7 @@ func (rc *Receiver) Commit(w http.ResponseWriter, r *http.Request, tenant string
 func (f *commitForm) parse(body []byte) error {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return wrong("the form cannot be read: %s", clean(err.Error(), 120))
+		return wrong("the form cannot be read: %s", plain.Line(err.Error(), 120))
 	}
 	texts := map[string]*string{"sha": &f.SHA, "title": &f.Title, "message": &f.Message, "author": &f.Author, "at": &f.At, "url": &f.URL}
 	numbers := map[string]*int{"added": &f.Added, "removed": &f.Removed}
@@ -68,15 +70,15 @@ func (f *commitForm) parse(body []byte) error {
 			continue
 		}
 		if len(values) != 1 {
-			return wrong("the form has the field %q twice", clean(name, 80))
+			return wrong("the form has the field %q twice", plain.Line(name, 80))
 		}
 		if text := texts[name]; text != nil {
 			*text = values[0]
 		} else if number := numbers[name]; number == nil {
-			return wrong("there is no field %q; there are sha, title, message, author, at, added, removed, files and url", clean(name, 80))
+			return wrong("there is no field %q; there are sha, title, message, author, at, added, removed, files and url", plain.Line(name, 80))
 		} else if s := strings.TrimSpace(values[0]); s != "" {
 			if *number, err = strconv.Atoi(s); err != nil {
-				return wrong("the field %q is a number of lines, not %q", name, clean(s, 40))
+				return wrong("the field %q is a number of lines, not %q", name, plain.Line(s, 40))
 			}
 		}
 	}
@@ -121,7 +123,7 @@ func givenTime(field, s string, now time.Time) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339, s)
 	switch {
 	case err != nil:
-		return at, wrong("the field %q is a time such as 2006-01-02T15:04:05Z (RFC 3339), not %q", field, clean(s, 40))
+		return at, wrong("the field %q is a time such as 2006-01-02T15:04:05Z (RFC 3339), not %q", field, plain.Line(s, 40))
 	case at.After(now.Add(maxAhead)):
 		return at, wrong("the field %q is more than %d minutes in the future, seen from here (%s); leave it out to have the time of arrival", field, int(maxAhead/time.Minute), now.UTC().Format(time.RFC3339))
 	case at.Before(now.Add(-Keep)):

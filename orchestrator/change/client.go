@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 const (
@@ -76,7 +78,7 @@ func newClient(api, tokenFile string, now func() time.Time) (*client, error) {
 					return errors.New("GitHub redirects in a circle")
 				}
 				if !sameHost(req.URL, base) {
-					return fmt.Errorf("GitHub redirects to another host, %s, which is not followed", clean(req.URL.Host, 100))
+					return fmt.Errorf("GitHub redirects to another host, %s, which is not followed", plain.Line(req.URL.Host, 100))
 				}
 				return nil
 			},
@@ -171,7 +173,7 @@ func notJSON(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("GitHub's answer is not what it is documented to be: %s", clean(err.Error(), 120))
+	return fmt.Errorf("GitHub's answer is not what it is documented to be: %s", plain.Line(err.Error(), 120))
 }
 
 // get asks, and hands over an answer of 200 or 304.
@@ -216,7 +218,7 @@ func (c *client) refusal(resp *http.Response, address string) error {
 		Message string `json:"message"`
 	}
 	_ = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&body)
-	message := clean(body.Message, 200)
+	message := plain.Line(body.Message, 200)
 	if message == "" {
 		message = http.StatusText(resp.StatusCode)
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // maxBatch is how many events a batch may have.
@@ -46,7 +48,7 @@ func structuredEvent(body []byte, tenant string, now time.Time) (Change, error) 
 		}
 		data, err := base64.StdEncoding.DecodeString(e.DataBase64)
 		if err != nil {
-			return Change{}, wrong("the field \"data_base64\" is not base64: %s", clean(err.Error(), 80))
+			return Change{}, wrong("the field \"data_base64\" is not base64: %s", plain.Line(err.Error(), 80))
 		}
 		e.Data = data
 	} else if e.DataContentType == "" || !isJSON(e.DataContentType) {
@@ -125,7 +127,7 @@ func attribute(s string) (string, error) {
 // attributes for the rest.
 func (e *cloudEvent) change(tenant string, now time.Time) (Change, error) {
 	if e.SpecVersion != "1.0" {
-		return Change{}, wrong("the attribute \"specversion\" is %q; only CloudEvents 1.0 are read", clean(e.SpecVersion, 40))
+		return Change{}, wrong("the attribute \"specversion\" is %q; only CloudEvents 1.0 are read", plain.Line(e.SpecVersion, 40))
 	}
 	for _, a := range []struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
 		if a.value == "" {
@@ -141,7 +143,7 @@ func (e *cloudEvent) change(tenant string, now time.Time) (Change, error) {
 	}
 	if !slices.Contains(kinds, f.Kind) {
 		if f.Kind = kindOfType(e.Type); f.Kind == "" {
-			return Change{}, wrong("the type %q does not say what kind of change it is; add \"kind\" to the data, one of %s", clean(e.Type, 80), strings.Join(kinds, ", "))
+			return Change{}, wrong("the type %q does not say what kind of change it is; add \"kind\" to the data, one of %s", plain.Line(e.Type, 80), strings.Join(kinds, ", "))
 		}
 	}
 	if f.At == "" {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // eventForm is a change of any kind, in our own words. In a CloudEvent it is
@@ -64,7 +66,7 @@ func readEvents(r *http.Request, body []byte, tenant string, now time.Time) ([]C
 	case "application/cloudevents-batch+json":
 		return batchedEvents(body, tenant, now)
 	}
-	return nil, refuse(http.StatusUnsupportedMediaType, "a change is sent as application/json, application/cloudevents+json or application/cloudevents-batch+json, not as %q", clean(media, 80))
+	return nil, refuse(http.StatusUnsupportedMediaType, "a change is sent as application/json, application/cloudevents+json or application/cloudevents-batch+json, not as %q", plain.Line(media, 80))
 }
 
 func (f *eventForm) change(tenant string, now time.Time) (Change, error) {
@@ -72,7 +74,7 @@ func (f *eventForm) change(tenant string, now time.Time) (Change, error) {
 		return Change{}, refuse(http.StatusForbidden, "the field \"tenant_id\" names another tenant than the request is for")
 	}
 	if !slices.Contains(kinds, f.Kind) {
-		return Change{}, wrong("the field \"kind\" is one of %s, not %q", strings.Join(kinds, ", "), clean(f.Kind, 40))
+		return Change{}, wrong("the field \"kind\" is one of %s, not %q", strings.Join(kinds, ", "), plain.Line(f.Kind, 40))
 	}
 	title := firstLine(f.Title)
 	if title == "" {

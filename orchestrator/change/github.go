@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // webhookName is what a webhook is called where it is refused.
@@ -64,7 +66,7 @@ func webhookPayload(r *http.Request, body []byte) ([]byte, error) {
 		}
 		return []byte(form.Get("payload")), nil
 	}
-	return nil, refuse(http.StatusUnsupportedMediaType, "a webhook is sent as application/json or application/x-www-form-urlencoded, not as %q", clean(media, 80))
+	return nil, refuse(http.StatusUnsupportedMediaType, "a webhook is sent as application/json or application/x-www-form-urlencoded, not as %q", plain.Line(media, 80))
 }
 
 // deliveryID says whether s can be the ID of a delivery: GitHub's are GUIDs.
@@ -198,7 +200,7 @@ func (e *pushEvent) changes(tenant, branch string, now time.Time) ([]Change, str
 	case e.Deleted:
 		return nil, "the branch was deleted", nil
 	case branch != "*" && branch != "" && name != branch:
-		return nil, "only pushes to " + clean(branch, maxAuthor) + " are changes", nil
+		return nil, "only pushes to " + plain.Line(branch, maxAuthor) + " are changes", nil
 	}
 	at := pushedAt(e.Repository.PushedAt.Time, now)
 	if len(e.Commits) == 0 {
@@ -225,7 +227,7 @@ func (e *pushEvent) moved(tenant, branch string, at time.Time) ([]Change, string
 	}
 	c := e.HeadCommit.change(tenant, at)
 	c.ID = eventID("push", strings.ToLower(e.Repository.FullName), e.Ref, e.Before, e.After, at.Format(time.RFC3339))
-	c.Title = clean(branch, maxAuthor) + " forced to: " + c.Title
+	c.Title = plain.Line(branch, maxAuthor) + " forced to: " + c.Title
 	c.Author, c.URL = e.Pusher.Name, e.Compare
 	return []Change{c}, "", nil
 }
@@ -279,11 +281,11 @@ var deploymentSteps = map[string]string{
 // change is the creation of a deployment.
 func (d *deployment) change(tenant, source, repo string, now time.Time) Change {
 	title := "Deployment"
-	if env := clean(d.Environment, maxRef); env != "" {
+	if env := plain.Line(d.Environment, maxRef); env != "" {
 		title += " to " + env
 	}
 	if what := firstLine(d.Description); what != "" {
-		title += " (" + cut(what, maxTitle/2) + ")"
+		title += " (" + plain.Cut(what, maxTitle/2) + ")"
 	}
 	ref := d.Ref
 	if isHex(d.SHA, 40, 64) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 var (
@@ -58,22 +60,22 @@ func tidy(c Change) (Change, error) {
 	if c.ID == "" || c.Tenant == "" {
 		return c, errors.New("a change needs an id and a tenant")
 	}
-	if len(c.ID) > maxID || c.ID != clean(c.ID, maxID) {
+	if len(c.ID) > maxID || c.ID != plain.Line(c.ID, maxID) {
 		return c, fmt.Errorf("the id of a change is at most %d printable characters", maxID)
 	}
 	if sha, ok := strings.CutPrefix(c.ID, "commit:"); ok && !isHex(sha, shortSHA, 64) {
-		return c, fmt.Errorf("%q is not the hash of a commit: it has 7 to 64 hexadecimal digits", cut(sha, maxRef))
+		return c, fmt.Errorf("%q is not the hash of a commit: it has 7 to 64 hexadecimal digits", plain.Cut(sha, maxRef))
 	}
 	if !slices.Contains(kinds, c.Kind) {
-		return c, fmt.Errorf("there is no kind of change %q; it is one of %s", clean(c.Kind, 40), strings.Join(kinds, ", "))
+		return c, fmt.Errorf("there is no kind of change %q; it is one of %s", plain.Line(c.Kind, 40), strings.Join(kinds, ", "))
 	}
 	if !slices.Contains(sources, c.Source) {
-		return c, fmt.Errorf("changes have no source %q; it is one of %s", clean(c.Source, 40), strings.Join(sources, ", "))
+		return c, fmt.Errorf("changes have no source %q; it is one of %s", plain.Line(c.Source, 40), strings.Join(sources, ", "))
 	}
 	c.ID, c.Tenant = strings.Clone(c.ID), strings.Clone(c.Tenant)
-	c.Ref = clean(c.Ref, maxRef)
-	c.Title = clean(c.Title, maxTitle)
-	c.Author = clean(c.Author, maxAuthor)
+	c.Ref = plain.Line(c.Ref, maxRef)
+	c.Title = plain.Line(c.Title, maxTitle)
+	c.Author = plain.Line(c.Author, maxAuthor)
 	c.URL = link(c.URL)
 	c.Added, c.Removed = bounded(c.Added), bounded(c.Removed)
 	c.Files = c.Files[:min(len(c.Files), maxLooked)]
@@ -89,7 +91,7 @@ func bounded(lines int) int { return max(0, min(lines, maxLines)) }
 func mainFiles(files []string) []string {
 	var telling, others []string
 	for _, f := range files {
-		name := clean(f, maxPath)
+		name := plain.Line(f, maxPath)
 		switch {
 		case name == "":
 		case len(Touches([]string{f})) > 0:

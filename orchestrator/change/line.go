@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // Line tells of the change in one line, as seen at a time, such as
@@ -17,7 +19,7 @@ func (c Change) Line(at time.Time) string {
 	var b strings.Builder
 	b.WriteString(age(at.Sub(c.At)))
 	b.WriteString(" —")
-	kind, ref, title := clean(c.Kind, maxRef), clean(c.Ref, maxRef), clean(c.Title, maxTitle)
+	kind, ref, title := plain.Line(c.Kind, maxRef), plain.Line(c.Ref, maxRef), plain.Line(c.Title, maxTitle)
 	if kind != "" && kind != "commit" {
 		b.WriteString(" " + kind)
 	}
@@ -32,7 +34,7 @@ func (c Change) Line(at time.Time) string {
 		b.WriteString(" (no title)")
 	}
 	var about []string
-	if author := clean(c.Author, maxAuthor); author != "" {
+	if author := plain.Line(c.Author, maxAuthor); author != "" {
 		about = append(about, author)
 	}
 	if c.Added > 0 || c.Removed > 0 {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 func TestLine(t *testing.T) {
@@ -44,31 +46,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-func TestClean(t *testing.T) {
-	for _, tc := range []struct{ in, want string }{
-		{"", ""},
-		{"plain", "plain"},
-		{"  in \t\n out  ", "in out"},
-		{"1234567890", "1234567890"},
-		{"12345678901", "123456789…"},
-		{"12345678 90", "12345678…"},
-		{"äöüäöüäöüä", "äöüäöüäöüä"},
-		{"äöüäöüäöüäö", "äöüäöüäöü…"},
-		{"1234567890   ", "1234567890"},
-		{"\u202eevil\u202c", "evil"},
-		{"a\u2066b\u2069\u200f\u061cc", "abc"},
-		{"z\u200de\ufeffro\u00ad", "zero"},
-		{"tag\U000e0041\U000e0042", "tag"},
-		{"a\xff\xfeb\xc3", "ab"},
-		{"\x00\x1b\x7f\u0085\u009bx", "x"},
-		{"e\u0301\u0301\u0301\u0301\u0301\u0301x", "e\u0301\u0301\u0301x"},
-		{"\u3164\u2800", ""},
-		{"日本語", "日本語"},
-	} {
-		if got := clean(tc.in, 10); got != tc.want {
-			t.Errorf("clean(%q) = %q, want %q", tc.in, got, tc.want)
-		}
-	}
+func TestFirstLine(t *testing.T) {
 	if got := firstLine("\n\n  Fix it  \r\n\r\nBecause."); got != "Fix it" {
 		t.Errorf("the first line is %q", got)
 	}
@@ -93,7 +71,7 @@ func FuzzLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind, ref, title, author, file string, seconds int64) {
 		c := Change{Kind: kind, At: noon, Ref: ref, Title: title, Author: author, Touches: Touches([]string{file})}
 		line := c.Line(noon.Add(time.Duration(seconds)))
-		if !utf8.ValidString(line) || line != clean(line, 1000) {
+		if !utf8.ValidString(line) || line != plain.Line(line, 1000) {
 			t.Errorf("%q is not clean", line)
 		}
 		if tidied, err := tidy(Change{ID: "event:1", Tenant: "a", Source: "ci", Kind: "flag", Title: title, Files: []string{file}}); err != nil {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // Bounds of one poll.
@@ -93,7 +95,7 @@ func NewPoller(cfg PollerConfig) (*Poller, error) {
 	if cfg.Branch == "*" {
 		cfg.Branch = ""
 	}
-	if len(cfg.Branch) > 255 || cfg.Branch != clean(cfg.Branch, 255) {
+	if len(cfg.Branch) > 255 || cfg.Branch != plain.Line(cfg.Branch, 255) {
 		return nil, fmt.Errorf("%q is no name of a branch", cfg.Branch)
 	}
 	if cfg.Interval == 0 {

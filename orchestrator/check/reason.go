@@ -11,14 +11,14 @@ import (
 	"net/url"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
-	"unicode"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
-// maxReason is the most characters of a reason.
-const maxReason = 200
+// MaxReason is the most characters of a reason.
+const MaxReason = 200
 
 // Reason says in a few plain words why a request failed that had timeout to
 // succeed. Addresses are left out: whoever reads it knows the target.
@@ -30,7 +30,7 @@ func Reason(err error, timeout time.Duration) string {
 		return text
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
-		return Plain("host " + dns.Name + " not found")
+		return plain.Line("host "+dns.Name+" not found", MaxReason)
 	}
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -46,7 +46,7 @@ func Reason(err error, timeout time.Duration) string {
 	if ue, ok := errors.AsType[*url.Error](err); ok { // it repeats the URL
 		err = ue.Err
 	}
-	return Plain(err.Error())
+	return plain.Line(err.Error(), MaxReason)
 }
 
 func isTimeout(err error) bool {
@@ -62,7 +62,7 @@ func certificateReason(err error) (string, bool) {
 		return "the certificate is signed by an unknown authority", true
 	}
 	if host, ok := errors.AsType[x509.HostnameError](err); ok {
-		return Plain("the certificate is not for " + host.Host), true
+		return plain.Line("the certificate is not for "+host.Host, MaxReason), true
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return "the certificate has expired or is not yet valid", true
@@ -76,19 +76,4 @@ func certificateReason(err error) (string, bool) {
 // Seconds writes a duration as "5 s" or "0.25 s".
 func Seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'g', 4, 64) + " s"
-}
-
-// Plain makes one line of printable text, not too long, of what others wrote.
-func Plain(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsGraphic(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > maxReason {
-		return string(r[:maxReason-1]) + "…"
-	}
-	return s
 }

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
@@ -154,7 +155,7 @@ func (t *target) ask(ctx context.Context) string {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, t.method, t.url, nil)
 	if err != nil {
-		return Plain(err.Error())
+		return plain.Line(err.Error(), MaxReason)
 	}
 	req.Host = t.host
 	req.Header.Set("User-Agent", "countersign-check")
@@ -183,9 +184,9 @@ func (t *target) look(body io.Reader) string {
 		return Reason(err, t.timeout)
 	}
 	if len(read) == maxBody {
-		return Plain(fmt.Sprintf("the first 64 KiB of the body lack %q", t.contains))
+		return plain.Line(fmt.Sprintf("the first 64 KiB of the body lack %q", t.contains), MaxReason)
 	}
-	return Plain(fmt.Sprintf("body lacks %q", t.contains))
+	return plain.Line(fmt.Sprintf("body lacks %q", t.contains), MaxReason)
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

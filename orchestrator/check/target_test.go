@@ -182,8 +182,8 @@ func TestReasonsArePlain(t *testing.T) {
 		{syscall.EHOSTUNREACH, "no route to host"},
 		{io.EOF, "connection closed before the end of the answer"},
 		{&net.DNSError{Name: "api.internal", IsNotFound: true}, "host api.internal not found"},
-		{errors.New("a\x1b[2Jb\nc\u202ed"), "a [2Jb c d"},
-		{errors.New(strings.Repeat("ä", 500)), strings.Repeat("ä", maxReason-1) + "…"},
+		{errors.New("a\x1b[2Jb\nc\u202ed"), "a [2Jb cd"},
+		{errors.New(strings.Repeat("ä", 500)), strings.Repeat("ä", MaxReason-1) + "…"},
 	} {
 		if got := Reason(c.err, time.Second); got != c.want {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)

@@ -14,6 +14,7 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 	"github.com/countersign-dev/countersign/orchestrator/notify"
 	"github.com/countersign-dev/countersign/orchestrator/outbox"
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // Docket is where incidents are read and links are recorded. *docket.Docket is
@@ -86,7 +87,7 @@ func tell(m *notify.Message, c incident.Case, l outbox.Letter) {
 		return
 	}
 	if reason := c.Entries[at].Entry.Reason; reason != "" {
-		m.Issue = plain(reason)
+		m.Issue = plainly(reason)
 	}
 	m.Changes = changes(c.Entries[0].Entry)
 	if l.Asks {
@@ -102,11 +103,11 @@ func brief(issue string) string {
 	if head, _, details := strings.Cut(issue, " ("); details && utf8.RuneCountInString(issue) > room {
 		issue = head
 	}
-	return notify.Plain(issue, room)
+	return plain.Line(issue, room)
 }
 
-// plain is a reason without the score, which is among the figures.
-func plain(reason string) string {
+// plainly is a reason without the score, which is among the figures.
+func plainly(reason string) string {
 	if why, ok := strings.CutPrefix(reason, "score "); ok {
 		if _, rest, more := strings.Cut(why, ": "); more {
 			return rest

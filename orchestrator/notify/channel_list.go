@@ -8,6 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -77,7 +78,7 @@ func (l *channelList) key(c *Config, key, value *yaml.Node) bool {
 	}
 	text, ok := l.text(key.Value, value)
 	if ok && key.Value != "kind" && !validID(text) {
-		l.Problem(value, "%s must be 1 to 63 lower-case letters, digits and hyphens, not %q", key.Value, Plain(text, 80))
+		l.Problem(value, "%s must be 1 to 63 lower-case letters, digits and hyphens, not %q", key.Value, plain.Line(text, 80))
 		return false
 	}
 	*into = text
@@ -102,7 +103,7 @@ func (l *channelList) unknown(key *yaml.Node, of string, known []string) bool {
 	if near, ok := strictyaml.Nearest(key.Value, known); ok {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
-	l.Problem(key, "unknown key %q %s%s", Plain(key.Value, 80), of, hint)
+	l.Problem(key, "unknown key %q %s%s", plain.Line(key.Value, 80), of, hint)
 	return false
 }
 
@@ -142,7 +143,7 @@ func (l *channelList) identity(at *yaml.Node, c *Config) (Kind, bool) {
 		if near, ok := strictyaml.Nearest(c.Kind, names); ok {
 			hint = fmt.Sprintf("; did you mean %q?", near)
 		}
-		l.Problem(at, "the channel %q has the unknown kind %q%s", c.ID, Plain(c.Kind, 80), hint)
+		l.Problem(at, "the channel %q has the unknown kind %q%s", c.ID, plain.Line(c.Kind, 80), hint)
 	default:
 		c.Voice = l.kinds[i].Voice
 		return l.kinds[i], true

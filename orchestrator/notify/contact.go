@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -83,14 +84,14 @@ func (l *contactList) contactKey(c *Contact, key, value *yaml.Node) bool {
 	case "id":
 		text, ok := l.text("id", value)
 		if ok && !validID(text) {
-			l.Problem(value, "id must be 1 to 63 lower-case letters, digits and hyphens, not %q", Plain(text, 80))
+			l.Problem(value, "id must be 1 to 63 lower-case letters, digits and hyphens, not %q", plain.Line(text, 80))
 			return false
 		}
 		c.ID = text
 		return ok
 	case "name":
 		text, ok := l.text("name", value)
-		c.Name = Plain(text, maxPersonName)
+		c.Name = plain.Line(text, maxPersonName)
 		return ok
 	case "escalation":
 		if value.Decode(&c.Escalation) != nil || value.ShortTag() != "!!int" || c.Escalation < 1 || c.Escalation > maxOrder {
@@ -117,7 +118,7 @@ func (l *contactList) contactChannels(c *Contact, value *yaml.Node) bool {
 		case !ok:
 			sound = false
 		case !slices.ContainsFunc(l.channels, func(o Config) bool { return o.ID == id }):
-			l.Problem(item, "there is no channel %q%s", Plain(id, 80), l.nearChannel(id))
+			l.Problem(item, "there is no channel %q%s", plain.Line(id, 80), l.nearChannel(id))
 			sound = false
 		case slices.Contains(c.Channels, id):
 			l.Problem(item, "the channel %q is given twice: keep one", id)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // maxAnswer is as much as is read of an answer, in bytes.
@@ -129,7 +131,7 @@ func (a Answer) Say(text string) string { return Line(Scrub(text, a.secrets), ma
 // Reference makes the other side's name of a message of what it wrote, of at most
 // limit characters and without secrets.
 func (a Answer) Reference(text string, limit int) string {
-	return Plain(Scrub(text, a.secrets), limit)
+	return plain.Line(Scrub(text, a.secrets), limit)
 }
 
 // Unclear is the error of an answer of success that cannot be understood: the

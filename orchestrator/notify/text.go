@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // Bounds of the parts of a message, in characters. Together with what stands
@@ -151,7 +153,7 @@ func (m Message) Mark() string {
 	if m.Ledger.Size == 0 {
 		return ""
 	}
-	root := []rune(Plain(m.Ledger.Root, 2*maxRoot))
+	root := []rune(plain.Line(m.Ledger.Root, 2*maxRoot))
 	mark := "ledger " + strconv.FormatUint(m.Ledger.Size, 10)
 	if len(root) > 0 {
 		mark += " · " + disarm(string(root[:min(len(root), maxRoot)]))
@@ -245,7 +247,7 @@ func (m Message) Subject() string {
 	if problem := m.Problem(); problem != "" {
 		s += " – " + problem
 	}
-	return cut(s, maxSubject)
+	return plain.Cut(s, maxSubject)
 }
 
 // Spoken is the message as it is read out on the telephone: without links,
@@ -254,12 +256,12 @@ func (m Message) Spoken() string {
 	parts := []string{
 		"This is Countersign.",
 		spokenHeadings[m.Event],
-		"The service is " + or(Plain(m.Service, maxName), "not named") + ".",
+		"The service is " + or(plain.Line(m.Service, maxName), "not named") + ".",
 	}
-	if target := Plain(m.Target, maxTarget); target != "" {
+	if target := plain.Line(m.Target, maxTarget); target != "" {
 		parts = append(parts, "The target is "+target+".")
 	}
-	if issue := Plain(m.Issue, maxIssue); issue != "" {
+	if issue := plain.Line(m.Issue, maxIssue); issue != "" {
 		parts = append(parts, strings.TrimRight(issue, ".!? ")+".")
 	}
 	if m.Promises() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/countersign-dev/countersign/orchestrator/check"
 	"github.com/countersign-dev/countersign/orchestrator/egress"
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 const (
@@ -74,7 +75,7 @@ func (e Executor) Execute(ctx context.Context, d egress.Doer, a Action, v Vars, 
 		return c.receipt, nil
 	}
 	failed.Outcome, failed.Status = c.receipt.Outcome, c.receipt.Status
-	c.receipt.Note = clean(failed.Error(), maxValue)
+	c.receipt.Note = plain.Line(failed.Error(), maxValue)
 	return c.receipt, failed
 }
 
@@ -221,8 +222,8 @@ func (c *course) answered(res *http.Response) verdict {
 	body, broken := io.ReadAll(io.LimitReader(res.Body, maxResponse))
 	r.Status, r.ResponseBytes, r.ResponseDigest = res.StatusCode, len(body), digestOf(body)
 	// Once more when what a reader does not see is gone: it may have stood within one.
-	whole := clean(string(c.secrets.strike(body)), maxResponse)
-	r.Response = clean(string(c.secrets.strike([]byte(whole))), maxExcerpt)
+	whole := plain.Line(string(c.secrets.strike(body)), maxResponse)
+	r.Response = plain.Line(string(c.secrets.strike([]byte(whole))), maxExcerpt)
 	if res.StatusCode >= 200 && res.StatusCode <= 299 {
 		r.Outcome, r.Note = Accepted, ""
 		if broken != nil {

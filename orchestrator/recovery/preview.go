@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 const mask = "••••••••"
@@ -45,7 +47,7 @@ func (a Action) Preview(v Vars) Preview {
 	if !a.Unsigned {
 		p.Headers = append(p.Headers,
 			Field{headerTimestamp, "(the time of sending)"},
-			Field{headerSignature, fmt.Sprintf("v1,%s (by the key %s)", mask, clean(a.Secret.ID(), maxValue))},
+			Field{headerSignature, fmt.Sprintf("v1,%s (by the key %s)", mask, plain.Line(a.Secret.ID(), maxValue))},
 		)
 	}
 	slices.SortFunc(p.Headers, func(x, y Field) int { return strings.Compare(x.Name, y.Name) })
@@ -139,7 +141,7 @@ func (v Vars) complete() error {
 	for _, must := range []struct{ name, value string }{
 		{"the incident's id", v.IncidentID}, {"a tenant", v.Tenant}, {"a service", v.Service}, {"an approver", v.Approver},
 	} {
-		if clean(must.value, maxValue) == "" {
+		if plain.Line(must.value, maxValue) == "" {
 			return fmt.Errorf("an action cannot be run without %s", must.name)
 		}
 	}

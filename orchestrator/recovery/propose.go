@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -191,7 +192,7 @@ func (f Facts) none(c Catalogue) string {
 	if len(f.Causes) > 0 {
 		what += " and the likely causes are " + strings.Join(f.Causes, ", ")
 	}
-	return "no configured action is for this (" + clean(what, maxValue) + "): tell a person"
+	return "no configured action is for this (" + plain.Line(what, maxValue) + "): tell a person"
 }
 
 // brief writes a duration to the second.

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -203,7 +204,7 @@ func (l *list) unknown(key *yaml.Node, known []setting) {
 	if hint == "" {
 		hint = "; it has " + strings.Join(names, ", ")
 	}
-	l.Problem(key, "unknown key %q of an action%s", clean(key.Value, 64), hint)
+	l.Problem(key, "unknown key %q of an action%s", plain.Line(key.Value, 64), hint)
 }
 
 func readApprovals(a *Action, n *yaml.Node) error {

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -43,7 +42,7 @@ func (v Vars) values(action, key string) map[string]string {
 		"requester": v.Requester, "reason": v.Reason, "cause": v.Cause, "time": "", "key": key,
 	}
 	for name, value := range values {
-		values[name] = clean(value, maxValue)
+		values[name] = plain.Line(value, maxValue)
 	}
 	if !v.Time.IsZero() {
 		values["time"] = v.Time.UTC().Truncate(time.Second).Format(time.RFC3339)
@@ -73,9 +72,9 @@ func parseTemplate(text string) ([]part, error) {
 			return nil, fmt.Errorf("has a variable that does not end: write {{incident_id}}")
 		case !slices.Contains(Variables, name):
 			if near := strictyaml.DidYouMean(name, Variables); near != "" {
-				return nil, fmt.Errorf("has a variable that there is not, %q%s", clean(name, 40), near)
+				return nil, fmt.Errorf("has a variable that there is not, %q%s", plain.Line(name, 40), near)
 			}
-			return nil, fmt.Errorf("has a variable that there is not, %q: there are %s", clean(name, 40), strings.Join(Variables, ", "))
+			return nil, fmt.Errorf("has a variable that there is not, %q: there are %s", plain.Line(name, 40), strings.Join(Variables, ", "))
 		}
 		parts = append(parts, part{variable: name})
 		text = after
@@ -142,27 +141,4 @@ func inHeader(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// clean makes one line of a text, with nothing in it that a terminal, a header
-// or a reader's eye obeys, and at most limit characters.
-func clean(s string, limit int) string {
-	if len(s) > 8*limit {
-		s = s[:8*limit]
-	}
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r), r == '\u2028', r == '\u2029':
-			return ' '
-		case unicode.IsControl(r), unicode.In(r, unicode.Cf, unicode.Co):
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\ufffd"))
-	s = strings.Join(strings.Fields(s), " ")
-	if utf8.RuneCountInString(s) <= limit {
-		return s
-	}
-	runes := []rune(s)
-	return string(runes[:limit-1]) + "…"
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/countersign-dev/countersign/orchestrator/egress"
 	"github.com/countersign-dev/countersign/orchestrator/health"
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -48,7 +49,7 @@ func (a Action) faults() []fault {
 	if !namePattern.MatchString(a.Name) || len(a.Name) > 63 {
 		add("name", "must be 1 to 63 lower-case letters, digits and hyphens")
 	}
-	if len([]rune(a.Title)) > maxTitle || clean(a.Title, maxTitle) != a.Title {
+	if len([]rune(a.Title)) > maxTitle || plain.Line(a.Title, maxTitle) != a.Title {
 		add("title", "must be one line of at most %d characters", maxTitle)
 	}
 	if a.Tenant != "" && (!namePattern.MatchString(a.Tenant) || len(a.Tenant) > 63) {
@@ -87,7 +88,7 @@ func (a Action) proposalFaults() []fault {
 			if hint == "" {
 				hint = "; there are " + strings.Join(gates, ", ")
 			}
-			all = append(all, fault{"gates", fmt.Sprintf("has %q, which is no gate%s", clean(gate, 64), hint)})
+			all = append(all, fault{"gates", fmt.Sprintf("has %q, which is no gate%s", plain.Line(gate, 64), hint)})
 		}
 	}
 	for _, cause := range a.Causes {
@@ -119,7 +120,7 @@ func (a Action) urlFault() string {
 	}
 	for name := range u.Query() {
 		if looksSecret(name) {
-			return fmt.Sprintf("has what looks like a secret in its query (%s): send it in a header, with secret_file or secret_env", clean(name, 40))
+			return fmt.Sprintf("has what looks like a secret in its query (%s): send it in a header, with secret_file or secret_env", plain.Line(name, 40))
 		}
 	}
 	if u.Scheme == "http" && !a.stays(u.Hostname()) {

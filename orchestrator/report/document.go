@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/countersign-dev/countersign/orchestrator/incident"
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // document is the report as people read it, whatever the markup.
@@ -328,23 +328,5 @@ func length(d time.Duration) string {
 	return strings.Join(parts, " ")
 }
 
-// clean makes text of any origin one line without anything that changes how
-// the text around it is read, at most maxCell characters.
-func clean(s string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range s {
-		switch {
-		case unicode.IsSpace(r):
-			r = ' '
-		case !unicode.IsGraphic(r) || r == unicode.ReplacementChar:
-			r = '�'
-		}
-		if n++; n > maxCell {
-			b.WriteString("…")
-			break
-		}
-		b.WriteRune(r)
-	}
-	return strings.TrimSpace(b.String())
-}
+// clean is text of any origin as a cell has it.
+func clean(s string) string { return plain.Line(s, maxCell) }

@@ -16,6 +16,7 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/history"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
@@ -203,7 +204,7 @@ func (t *Tenant) ask(ctx context.Context) (raw []byte, doc Document, result poli
 		err = t.fresh(doc.Stamp, end)
 	}
 	if err != nil {
-		result.Reason = check.Plain(err.Error())
+		result.Reason = plain.Line(err.Error(), check.MaxReason)
 		return nil, Document{}, result
 	}
 	result.OK = true

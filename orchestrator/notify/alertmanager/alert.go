@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/orchestrator/notify"
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // The names of the alerts.
@@ -61,7 +62,7 @@ func newAlert(m notify.Message, name, severity string, ends time.Time) alert {
 	a := alert{
 		Labels: map[string]string{
 			"alertname": name, "severity": severity, "source": "countersign",
-			"service": notify.Plain(m.Service, maxLabel), "tenant": notify.Plain(m.Tenant, maxLabel),
+			"service": plain.Line(m.Service, maxLabel), "tenant": plain.Line(m.Tenant, maxLabel),
 		},
 		Annotations: map[string]string{
 			"summary": m.Subject(), "description": strings.Join(m.Body(), "\n"),
@@ -70,9 +71,9 @@ func newAlert(m notify.Message, name, severity string, ends time.Time) alert {
 	}
 	switch name {
 	case nameIncident, nameFailed:
-		a.Labels["incident_id"] = notify.Plain(m.IncidentID, maxLabel)
+		a.Labels["incident_id"] = plain.Line(m.IncidentID, maxLabel)
 	case nameDown, nameFlapping:
-		a.Labels["target"] = notify.Plain(m.Target, maxLabel)
+		a.Labels["target"] = plain.Line(m.Target, maxLabel)
 	}
 	for key, value := range a.Labels {
 		if value == "" { // Alertmanager takes an empty label for none

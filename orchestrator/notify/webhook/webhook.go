@@ -15,6 +15,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/countersign-dev/countersign/orchestrator/notify"
+	"github.com/countersign-dev/countersign/orchestrator/plain"
 )
 
 // Kind is the kind of channel.
@@ -165,20 +166,20 @@ const (
 
 func newEvent(m notify.Message) event {
 	d := data{
-		Event: m.Event, Tenant: notify.Plain(m.Tenant, maxName), Service: notify.Plain(m.Service, maxName), Target: notify.Plain(m.Target, maxName),
-		IncidentID: notify.Plain(m.IncidentID, maxName), Severity: m.Urgency(), Title: m.Heading(), Issue: notify.Plain(m.Issue, maxText),
+		Event: m.Event, Tenant: plain.Line(m.Tenant, maxName), Service: plain.Line(m.Service, maxName), Target: plain.Line(m.Target, maxName),
+		IncidentID: plain.Line(m.IncidentID, maxName), Severity: m.Urgency(), Title: m.Heading(), Issue: plain.Line(m.Issue, maxText),
 		StartedAt: m.Began.UTC(), P95MS: notify.Finite(m.P95MS), ErrorRate: notify.Finite(m.ErrorRate), Score: notify.Finite(m.Score),
-		Cause: notify.Plain(m.Cause, maxText), Changes: []string{}, Confidence: notify.Finite(m.Confidence),
+		Cause: plain.Line(m.Cause, maxText), Changes: []string{}, Confidence: notify.Finite(m.Confidence),
 		DetailURL: m.Detail(), Text: m.Short(),
 	}
 	for _, change := range m.Changes[:min(len(m.Changes), maxChanges)] {
-		d.Changes = append(d.Changes, notify.Plain(change, maxChange))
+		d.Changes = append(d.Changes, plain.Line(change, maxChange))
 	}
 	if m.Decidable() {
 		d.Link, d.Expires = m.Link, m.Expires.UTC()
 	}
 	if m.Ledger.Size > 0 {
-		d.Ledger = &ledger{m.Ledger.Size, notify.Plain(m.Ledger.Root, maxName)}
+		d.Ledger = &ledger{m.Ledger.Size, plain.Line(m.Ledger.Root, maxName)}
 	}
 	subject := d.IncidentID
 	if subject == "" {

@@ -1,7 +1,6 @@
 package docket
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
@@ -56,12 +55,13 @@ func (u *unrecorded) notice(v View, o incident.Observation) (event, text string)
 	switch {
 	case u.ticks >= unrecordedTicks && !u.told && rested:
 		u.told, u.last = true, now
-		return incident.EventIncident, fmt.Sprintf("%s. It cannot be recorded (%s): nothing can be approved or run until it can.", o.Decision.Why, v.Problem)
+		// What counts comes first: a message has little room.
+		return incident.EventIncident, "the ledger takes no entries, so that nothing can be approved or run: " + o.Decision.Why
 	case u.told && v.Incident != nil && !lost:
 		u.told = false // what follows is told by the ledger
 	case u.told && v.Incident == nil && o.Decision.Recovered:
 		u.told = false
-		return incident.EventRecovered, "It is healthy again: " + o.Decision.Why + "."
+		return incident.EventRecovered, "it is healthy again: " + o.Decision.Why
 	}
 	return "", ""
 }

@@ -38,7 +38,9 @@ var crashEdits = map[string][][2]string{
 	"orchestrator/outbox/parcel.go": {
 		{`return channel.Send(ctx, m)`, "crash.At(\"minted/\" + p.Letter.Event)\n\t\treturn channel.Send(ctx, m)"},
 	},
-	"orchestrator/history/doc.go": {{`const Interval = 5 * time.Second`, `const Interval = time.Second`}},
+	"orchestrator/history/doc.go":     {{`const Interval = 5 * time.Second`, `const Interval = time.Second`}},
+	"orchestrator/history/restore.go": {{`const pause = 4 * Interval`, `const pause = 20 * time.Second`}},
+	"orchestrator/tenant/fetch.go":    {{`Interval = 5 * time.Second`, `Interval = time.Second`}},
 }
 
 // crashing is the binary that ends where CRASH_AT says.
@@ -99,11 +101,14 @@ contacts:
   - {id: ana, name: Ana, channels: [inbox]}
 `
 
-// crashed is a loop whose sidecar ends once.
-type crashed struct {
+// loop is a service that people can have mended, in fast motion. Its sidecar can be made
+// to end once.
+type loop struct {
 	*asking
-	starts int
-	kills  bool // the receiver kills the sidecar before it answers, once
+	receiver string // the URL of the action
+	secret   string // the file
+	starts   int
+	kills    bool // the receiver kills the sidecar before it answers, once
 
 	mu       sync.Mutex
 	requests []aRequest
@@ -115,21 +120,21 @@ type aRequest struct {
 	at  time.Time
 }
 
-func startCrashed(t *testing.T, at string, idempotent bool) *crashed {
+// startLoop begins one whose sidecar ends at a point, when that is named. configure
+// gives its configuration; file keeps a text beside it.
+func startLoop(t *testing.T, at string, configure func(l *loop, file func(name, text string) string) string) *loop {
 	t.Helper()
 	dir := t.TempDir()
-	c := &crashed{asking: &asking{public: freeAddress(t), faulty: &faulty{data: filepath.Join(dir, "data")}}, kills: at == "request"}
+	c := &loop{asking: &asking{public: freeAddress(t), faulty: &faulty{data: filepath.Join(dir, "data")}}, kills: at == "request"}
 	var err error
 	if c.api, err = demo.Open("127.0.0.1:0", 1); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.api.Close)
-	if c.inbox, err = demo.OpenInbox("127.0.0.1:0", askingSecret); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.inbox.Close)
+	c.inbox = openInbox(t)
 	receiver := httptest.NewServer(http.HandlerFunc(c.receive))
 	t.Cleanup(receiver.Close)
+	c.receiver = receiver.URL
 	file := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -137,14 +142,25 @@ func startCrashed(t *testing.T, at string, idempotent bool) *crashed {
 		}
 		return path
 	}
-	secret := file("secret", askingSecret)
+	c.secret = file("secret", askingSecret)
+	policy := file("policy.yaml", crashPolicy) // which configure may replace
+	config := file("config.yaml", configure(c, file))
 	c.flags = []string{
-		"--listen", freeAddress(t), "--admin", freeAddress(t), "--data", c.data, "--policy", file("policy.yaml", crashPolicy), "--window", "10s", "--service", "shop",
-		"--config", file("config.yaml", fmt.Sprintf(crashConfig, c.public, receiver.URL, c.inbox.URL(), secret, idempotent)),
+		"--listen", freeAddress(t), "--admin", freeAddress(t), "--data", c.data, "--policy", policy, "--window", "10s", "--service", "shop", "--config", config,
 	}
 	c.start(t, at)
 	customers(t, &demo.Traffic{Target: c.url, Rate: 40, Seed: 1})
 	return c
+}
+
+func openInbox(t *testing.T) *demo.Inbox {
+	t.Helper()
+	inbox, err := demo.OpenInbox("127.0.0.1:0", askingSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(inbox.Close)
+	return inbox
 }
 
 // customers has traffic until the end of the test.
@@ -162,7 +178,7 @@ func customers(t *testing.T, traffic *demo.Traffic) {
 }
 
 // start runs the sidecar; it ends at a point when that is named.
-func (c *crashed) start(t *testing.T, at string) {
+func (c *loop) start(t *testing.T, at string) {
 	t.Helper()
 	path, err := crashing()
 	if err != nil {
@@ -180,7 +196,7 @@ func (c *crashed) start(t *testing.T, at string) {
 }
 
 // receive is the other side of the action: it mends the API.
-func (c *crashed) receive(w http.ResponseWriter, r *http.Request) {
+func (c *loop) receive(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.requests = append(c.requests, aRequest{r.Header.Get("Idempotency-Key"), time.Now()})
@@ -195,7 +211,7 @@ func (c *crashed) receive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (c *crashed) received() []aRequest {
+func (c *loop) received() []aRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]aRequest(nil), c.requests...)
@@ -217,7 +233,7 @@ func asks(url string) string {
 
 // goesOn does what a person and a supervisor do, until the incident has ended and
 // everybody was told: it starts a sidecar that has ended, and approves.
-func (c *crashed) goesOn(t *testing.T) (stage string) {
+func (c *loop) goesOn(t *testing.T) (stage string) {
 	t.Helper()
 	for end := time.Now().Add(90 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		select {
@@ -247,7 +263,7 @@ func (c *crashed) goesOn(t *testing.T) (stage string) {
 }
 
 // settled says whether all that is due has a receipt.
-func (c *crashed) settled() bool {
+func (c *loop) settled() bool {
 	var status struct {
 		Outbox *struct {
 			Pending int
@@ -258,7 +274,7 @@ func (c *crashed) settled() bool {
 }
 
 // approve follows each link, whatever becomes of it.
-func (c *crashed) approve(page string) {
+func (c *loop) approve(page string) {
 	for _, m := range linkInInbox.FindAllStringSubmatch(page, -1) {
 		values := map[string][]string{}
 		for _, f := range hidden.FindAllStringSubmatch(asks(strings.ReplaceAll(m[1], "&amp;", "&")), -1) {
@@ -302,7 +318,9 @@ func TestCrashAnywhere(t *testing.T) {
 
 func mustSurvive(t *testing.T, at string, idempotent bool) {
 	t.Helper()
-	c := startCrashed(t, at, idempotent)
+	c := startLoop(t, at, func(l *loop, _ func(string, string) string) string {
+		return fmt.Sprintf(crashConfig, l.public, l.receiver, l.inbox.URL(), l.secret, idempotent)
+	})
 	c.live(t)
 	c.set(t, demo.Faults{ErrorRate: 0.5})
 	if !idempotent {
@@ -359,7 +377,7 @@ func mustSurvive(t *testing.T, at string, idempotent bool) {
 
 // mendLate mends the API by another hand once an execution is on record: what may not
 // be sent twice may never have been sent.
-func (c *crashed) mendLate(t *testing.T) {
+func (c *loop) mendLate(t *testing.T) {
 	ended := make(chan struct{})
 	stop := make(chan struct{})
 	t.Cleanup(func() { close(stop); <-ended })

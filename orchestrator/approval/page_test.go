@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
-
 )
 
 // wellFormed reads a page as HTML that closes what it opens.

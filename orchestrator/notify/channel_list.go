@@ -39,15 +39,15 @@ func (l *channelList) item(at *yaml.Node) {
 		}
 		sound = l.key(&c, key, value) && sound
 	})
-	if !sound {
-		return
+	if sound {
+		if k, ok := l.identity(at, &c); ok && l.settings(&c, k, settings) {
+			l.whole(at, k, c)
+		}
 	}
-	k, ok := l.identity(at, &c)
-	if !ok {
-		return
-	}
-	if l.settings(&c, k, settings) {
-		l.whole(at, k, c)
+	// One with mistakes is kept too, so that whoever names it makes no other: a
+	// document with a mistake is not used.
+	if c.ID != "" && !slices.ContainsFunc(l.configs, func(o Config) bool { return o.ID == c.ID }) {
+		l.configs, l.at = append(l.configs, c), append(l.at, at)
 	}
 }
 
@@ -228,16 +228,11 @@ func (l *channelList) secret(c *Config, s Setting, key, value *yaml.Node) bool {
 
 // whole judges a channel whose settings are each in order.
 func (l *channelList) whole(at *yaml.Node, k Kind, c Config) {
-	wrong := c.missing(k)
-	for _, text := range wrong {
+	for _, text := range c.missing(k) {
 		l.Problem(at, "the channel %q %s", c.ID, text)
 	}
 	if i := slices.IndexFunc(l.configs, func(o Config) bool { return o.ID == c.ID }); i >= 0 {
 		l.Problem(at, "the channel id %q is given twice, first at %s: give each channel its own", c.ID, l.configs[i].Where)
-		return
-	}
-	if len(wrong) == 0 {
-		l.configs, l.at = append(l.configs, c), append(l.at, at)
 	}
 }
 

@@ -1,13 +1,16 @@
 package notify
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/countersign-dev/countersign/orchestrator/egress"
 	"github.com/countersign-dev/countersign/strictyaml"
 )
 
@@ -108,6 +111,19 @@ func (s Setting) judge(value string, c Config) error {
 	}
 	if WebAddress(value) == nil && !c.secure(value) {
 		return fmt.Errorf("must begin with https://, or the channel have allow_private: true")
+	}
+	if u, err := url.Parse(value); err == nil && WebAddress(value) == nil {
+		return c.MayReach(u.Hostname())
+	}
+	return nil
+}
+
+// MayReach says why no connection would be made to a host, or nil: better when the
+// configuration is read than at night. Names are not looked up.
+func (c Config) MayReach(host string) error {
+	o := egress.DialOptions{AllowPrivate: c.AllowPrivate, AllowHosts: c.AllowHosts}
+	if refused, ok := errors.AsType[*egress.RefusedError](o.Check(host)); ok {
+		return fmt.Errorf("leads to %s, which is not connected to: %s", refused.Why, refused.Mend)
 	}
 	return nil
 }

@@ -124,6 +124,7 @@ func TestProblems(t *testing.T) {
 		{"channels: [{id: a, kind: telegram, settings: {chat_id: [1], token_env: T}}]", `chat_id must be text`},
 		{"channels: [{id: a, kind: telegram, settings: {chat_id: 1.5, token_env: T}}]", `chat_id must be text: put it in quotes`},
 		{"channels: [{id: a, kind: telegram, settings: {chat_id: me, token_env: T}}]", `chat_id must be the number of a chat`},
+		{"channels: [{id: a, kind: telegram, settings: {chat_id: 1, token_env: T, api_url: 'https://127.0.0.1:8443'}}]", `api_url leads to a loopback address, which is not connected to: name the host in allow_hosts, or set allow_private`},
 		{"channels: [{id: a, kind: telegram, settings: {token_env: T}}]", `the channel "a" needs chat_id in its settings`},
 		{"channels: [{id: a, kind: telegram, timeout: 0s, settings: {chat_id: 1, token_env: T}}]", `timeout must be from 1s to 1m`},
 		{"channels: [{id: a, kind: telegram, allow_private: yes please, settings: {chat_id: 1, token_env: T}}]", `allow_private must be true or false`},
@@ -159,6 +160,16 @@ func TestProblems(t *testing.T) {
 		_, _, problems := parse(tt.text)
 		if all := strictyaml.Lines(problems); !strings.Contains(all, tt.problem) || strings.Contains(all, "s3cret") || strings.Contains(all, "p4ss") {
 			t.Errorf("%s\ngot  %swant %s", tt.text, all, tt.problem)
+		}
+	}
+}
+
+// A mistake in a channel is not also one of whoever is reached by it.
+func TestOneMistakeIsToldOnce(t *testing.T) {
+	for _, channel := range []string{"{id: a, kind: slak}", "{id: a, colour: red, kind: slack}", "{id: a, kind: slack}"} {
+		_, _, problems := parse("channels: [" + channel + ", {id: b, kind: slack, fallback: a, settings: {url_env: A}}]\ncontacts: [{id: ana, channels: [a]}]")
+		if all := strictyaml.Lines(problems); strings.Count(all, "\n") != 1 {
+			t.Errorf("%s:\n%s", channel, all)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package notify
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -106,11 +105,11 @@ func WebAddress(s string) error {
 }
 
 // secure says whether a URL that passed WebAddress may carry what is secret:
-// over TLS, within this machine, or where the operator said that the network is
+// over TLS, or where the operator said that the network is
 // private.
 func (c Config) secure(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || c.AllowPrivate || Loopback(u.Hostname()) || slices.Contains(c.AllowHosts, u.Hostname()))
+	return err == nil && (u.Scheme == "https" || c.AllowPrivate || slices.Contains(c.AllowHosts, u.Hostname()))
 }
 
 // MayUse says why a URL that was read from a secret cannot be used, or nil. The
@@ -124,10 +123,4 @@ func (c Config) MayUse(address string) error {
 		return &Error{Text: "the address in the secret cannot be used", Mend: "it " + err.Error()}
 	}
 	return nil
-}
-
-// Loopback says whether a host's name is of this machine.
-func Loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

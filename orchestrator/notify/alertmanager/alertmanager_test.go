@@ -24,7 +24,7 @@ func openWith(t *testing.T, base string, doer notify.Doer, settings map[string]s
 	for key, value := range settings {
 		values[key] = value
 	}
-	c, err := notify.NewConfig(Kind(), "routes", values, secrets, false)
+	c, err := notify.NewConfig(Kind(), "routes", values, secrets, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestPassword(t *testing.T) {
 		t.Errorf("signed in as %q with %q", user, password)
 	}
 	for name, wrong := range map[string]map[string]notify.Secret{"no password": {}, "both": {"password": {Env: "A"}, "token": {Env: "B"}}} {
-		if _, err := notify.NewConfig(Kind(), "routes", map[string]string{"url": server.URL, "user": "a"}, wrong, false); err == nil {
+		if _, err := notify.NewConfig(Kind(), "routes", map[string]string{"url": server.URL, "user": "a"}, wrong, true); err == nil {
 			t.Error(name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,18 +16,22 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/notify/notifytest"
 )
 
-// minimal configures a channel of a kind that sends to an address of this
-// machine, with the variables that have its secrets.
+// minimal configures a channel of a kind that sends to an address, with the
+// variables that have its secrets: without TLS if the network is private.
 func minimal(t *testing.T, k notify.Kind, address string, private bool) (notify.Config, map[string]string) {
 	t.Helper()
 	const phone, sid = "+15551234567", "0123456789abcdef0123456789abcdef"
+	base, security := "https://"+address, "starttls"
+	if private {
+		base, security = "http://"+address, "none"
+	}
 	settings := map[string]string{
-		"api_url": "http://" + address, "url": "http://" + address, "server": address, "security": "none",
+		"api_url": base, "url": base, "server": address, "security": security,
 		"chat_id": "1", "phone_number_id": "1", "to": phone, "from": phone, "link_base": notifytest.Base,
 		"account_sid": "AC" + sid, "content_decision": "HX" + sid, "content_notice": "HX" + sid,
 	}
 	env := map[string]string{
-		"TOKEN": "a-token-0123456789", "SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "URL": "http://" + address + "/services/a/b/c",
+		"TOKEN": "a-token-0123456789", "SECRET": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=", "URL": base + "/services/a/b/c",
 	}
 	values, secrets := map[string]string{}, map[string]notify.Secret{}
 	for _, s := range k.Settings {
@@ -86,12 +91,15 @@ func TestShadow(t *testing.T) {
 func TestPrivateAddresses(t *testing.T) {
 	gate := egress.New(egress.Options{
 		Shadow: func(string) bool { return false },
+		Lookup: func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil
+		},
 		Connect: func(context.Context, string, string) (net.Conn, error) {
 			t.Error("a connection")
 			return nil, errors.New("no")
 		},
 	})
-	for _, c := range every(t, "127.0.0.1:1", false, gate) {
+	for _, c := range every(t, "inside.example:1", false, gate) {
 		e := notifytest.Refusal(t, t.Context(), c, notifytest.Message(notify.Validated))
 		if _, ok := errors.AsType[*egress.RefusedError](e); !ok || e.Retry || !strings.Contains(e.Mend, "allow_") {
 			t.Errorf("%s: %+v", c.Kind(), e)

@@ -16,7 +16,7 @@ var path = "/services/" + "T00000000/B00000000/" + strings.Repeat("xAz9", 6)
 
 func open(t *testing.T, base string, doer notify.Doer) notify.Channel {
 	t.Helper()
-	c, err := notify.NewConfig(Kind(), "ops", nil, map[string]notify.Secret{"url": {Env: "URL"}}, false)
+	c, err := notify.NewConfig(Kind(), "ops", nil, map[string]notify.Secret{"url": {Env: "URL"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

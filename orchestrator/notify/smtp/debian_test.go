@@ -96,7 +96,7 @@ func TestServerOfDebianRefuses(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	c, err := notify.NewConfig(Kind(), "mail", map[string]string{"server": address, "from": "a@b.example", "to": "c@d.example", "user": "countersign"},
-		map[string]notify.Secret{"password": {Env: "PASSWORD"}}, false)
+		map[string]notify.Secret{"password": {Env: "PASSWORD"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func Kind() notify.Kind {
 		Name: "smtp", Title: "E-mail",
 		Settings: []notify.Setting{
 			{Key: "server", Required: true, Help: "The mail server, as HOST:PORT.", Check: checkServer},
-			{Key: "security", Default: startTLS, Help: "`starttls` (port 587), `tls` (port 465), or `none`, which takes `allow_private` or a loopback address.",
+			{Key: "security", Default: startTLS, Help: "`starttls` (port 587), `tls` (port 465), or `none`, which takes `allow_private`.",
 				Check: notify.OneOf(startTLS, implicitTLS, noTLS)},
 			{Key: "from", Required: true, Help: "The sender, such as `Countersign <countersign@shop.example>`.", Check: checkAddress},
 			{Key: "to", Required: true, Help: "Who is told; several with commas between, at most 20.", Check: checkAddresses},
@@ -103,8 +103,11 @@ func checkTogether(c notify.Config) error {
 		return errors.New("needs both user and password in its settings, or neither")
 	case c.Get("security") == noTLS && c.Get("user") != "":
 		return errors.New("has security: none and a user: a password is sent over TLS only")
-	case c.Get("security") == noTLS && !c.AllowPrivate && !notify.Loopback(host):
+	case c.Get("security") == noTLS && !c.AllowPrivate:
 		return errors.New("has security: none: use starttls or tls, or give it allow_private: true")
+	}
+	if err := c.MayReach(host); err != nil {
+		return fmt.Errorf("has a server that %w", err)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func open(t *testing.T, address string, settings ...string) notify.Channel {
 	if values["user"] != "" {
 		secrets["password"] = notify.Secret{Env: "PASSWORD"}
 	}
-	c, err := notify.NewConfig(Kind(), "mail", values, secrets, false)
+	c, err := notify.NewConfig(Kind(), "mail", values, secrets, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func TestSettings(t *testing.T) {
 		{"from", "nobody", "mail address"}, {"from", "a@b.example, c@d.example", "mail address"}, {"from", "Ä <ä@b.example>", "mail address"},
 		{"to", "", "needs to"}, {"to", "a@b.example\r\nRCPT TO:<c@d.example>", "one line"}, {"to", `"a b"@c.example`, "mail addresses"},
 		{"to", strings.Repeat("a@b.example, ", 20) + "c@d.example", "at most 20"}, {"security", "ssl", "starttls, tls, none"},
-		{"security", "none", "allow_private"}, {"user", "ana", "both user and password"},
+		{"server", "127.0.0.1:587", "leads to a loopback address"}, {"security", "none", "allow_private"}, {"user", "ana", "both user and password"},
 	} {
 		values := map[string]string{}
 		for key, value := range good {

@@ -18,7 +18,7 @@ func open(t *testing.T, base string, doer notify.Doer, settings ...string) notif
 	for i := 0; i < len(settings); i += 2 {
 		values[settings[i]] = settings[i+1]
 	}
-	c, err := notify.NewConfig(Kind(), "ops", values, map[string]notify.Secret{"token": {Env: "TOKEN"}}, false)
+	c, err := notify.NewConfig(Kind(), "ops", values, map[string]notify.Secret{"token": {Env: "TOKEN"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func open(t *testing.T, kind notify.Kind, base string, doer notify.Doer, setting
 		values["content_decision"], values["content_notice"], values["link_base"] = decision, notice, notifytest.Base
 	}
 	maps.Copy(values, settings)
-	c, err := notify.NewConfig(kind, "ana", values, map[string]notify.Secret{"token": {Env: "TOKEN"}}, false)
+	c, err := notify.NewConfig(kind, "ana", values, map[string]notify.Secret{"token": {Env: "TOKEN"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func open(t *testing.T, base string, doer notify.Doer) notify.Channel {
 func openWith(t *testing.T, base string, doer notify.Doer, secrets string) notify.Channel {
 	t.Helper()
 	c, err := notify.NewConfig(Kind(), "inbox", map[string]string{"url": base + "/hooks/countersign"},
-		map[string]notify.Secret{"secret": {Env: "SECRET"}, "token": {Env: "TOKEN"}}, false)
+		map[string]notify.Secret{"secret": {Env: "SECRET"}, "token": {Env: "TOKEN"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ const token = "EAAG-not-a-real-access-token-0123456789"
 func open(t *testing.T, base string, doer notify.Doer) notify.Channel {
 	t.Helper()
 	values := map[string]string{"api_url": base, "phone_number_id": "106540352242922", "to": "+15551234567", "link_base": notifytest.Base}
-	c, err := notify.NewConfig(Kind(), "ana", values, map[string]notify.Secret{"token": {Env: "TOKEN"}}, false)
+	c, err := notify.NewConfig(Kind(), "ana", values, map[string]notify.Secret{"token": {Env: "TOKEN"}}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,8 +30,10 @@ endif
 test: ## unit tests and the command line's scripts, with the race detector where there is a C compiler
 	$(GO) test $(RACE) ./...
 
+# Packages without such a suite have been through test.
+SLOW = $(shell grep -rl --include='*_test.go' '^//go:build slow' . | xargs -n1 dirname | sort -u)
 slow: ## the suites that need other servers from Debian or a long time
-	$(GO) test -tags slow -timeout 20m ./...
+	$(GO) test -tags slow -timeout 20m $(SLOW)
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './bin/*')); \

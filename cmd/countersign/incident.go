@@ -21,9 +21,9 @@ import (
 func incidentCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "incident",
-		Usage: "list, show, replay and mark incidents",
+		Usage: "list, show, replay and mark incidents, and ask for an action",
 		Subcommands: withCodes([]*cli.Command{
-			incidentListCommand(), incidentShowCommand(), incidentReplayCommand(), incidentMarkCommand(),
+			incidentListCommand(), incidentShowCommand(), incidentReplayCommand(), incidentMarkCommand(), incidentAskCommand(),
 		}),
 	}
 }

@@ -85,6 +85,10 @@ func (f *fakeDocket) Mark(_ context.Context, tenant, id, verdict, who, note stri
 	return f.order("mark %s %s %s by %s: %s", tenant, id, verdict, who, note)
 }
 
+func (f *fakeDocket) Ask(_ context.Context, tenant, id, action, who, reason string) (incident.Stage, bool, error) {
+	return incident.Validated, true, f.order("ask %s %s %s by %s: %s", tenant, id, action, who, reason)
+}
+
 func (f *fakeDocket) order(text string, args ...any) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -199,6 +203,7 @@ var guarded = []struct{ method, path, what string }{
 	{"GET", "/incidents/inc-1?tenant=pay", "GET /incidents/{id}"},
 	{"GET", "/incidents/inc-1/replay?tenant=pay", "GET /incidents/{id}/replay"},
 	{"POST", "/incidents/inc-1/mark?tenant=pay", "POST /incidents/{id}/mark"},
+	{"POST", "/incidents/inc-1/ask?tenant=pay", "POST /incidents/{id}/ask"},
 	{"POST", "/commits/pay", "POST /commits/{tenant}"},
 	{"POST", "/changes?tenant=pay", "POST /changes"},
 }
@@ -279,7 +284,7 @@ func TestTheOwnTenantIsFreeToReadWhileItIsAlone(t *testing.T) {
 		}
 	}
 	for _, g := range []struct{ method, path string }{
-		{"POST", "/incidents/inc-1/mark"}, {"POST", "/tenant/shop/shadow"}, {"DELETE", "/tenant/shop/shadow"}, {"POST", "/changes"}, {"POST", "/commits/shop"},
+		{"POST", "/incidents/inc-1/mark"}, {"POST", "/incidents/inc-1/ask"}, {"POST", "/tenant/shop/shadow"}, {"DELETE", "/tenant/shop/shadow"}, {"POST", "/changes"}, {"POST", "/commits/shop"},
 	} {
 		if w := alone.ask(t, g.method, g.path, ""); w.Code != 401 {
 			t.Errorf("alone, %s %s: %d", g.method, g.path, w.Code)

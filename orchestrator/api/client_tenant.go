@@ -104,6 +104,13 @@ func (t *TenantClient) Mark(ctx context.Context, id, verdict, who, note string) 
 	return t.ask(ctx, http.MethodPost, "/incidents/"+url.PathEscape(id)+"/mark"+t.query(), nil, mark{Verdict: verdict, Who: who, Note: note}, nil)
 }
 
+// Request asks for an action of the catalogue about an open incident. who must be a
+// contact of the tenant, reason may be empty.
+func (t *TenantClient) Request(ctx context.Context, id, action, who, reason string) (Requested, error) {
+	var r Requested
+	return r, t.ask(ctx, http.MethodPost, "/incidents/"+url.PathEscape(id)+"/ask"+t.query(), nil, ask{Action: action, Who: who, Reason: reason}, &r)
+}
+
 func (t *TenantClient) query() string {
 	if t.id == "" {
 		return ""

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"github.com/countersign-dev/countersign/orchestrator/incident"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -35,7 +36,10 @@ func TestClientOrders(t *testing.T) {
 	if err := pay.Mark(ctx, "inc-1", "false_alarm", "ana", "a load test"); err != nil {
 		t.Error(err)
 	}
-	want := []string{"shadow pay false by Zoë: a month of watching", "shadow pay true by ana: too soon", "mark pay inc-1 false_alarm by ana: a load test"}
+	if r, err := pay.Request(ctx, "inc-1", "restart", "ana", ""); err != nil || r.Stage != incident.Validated || !r.Recorded {
+		t.Errorf("%+v, %v", r, err)
+	}
+	want := []string{"shadow pay false by Zoë: a month of watching", "shadow pay true by ana: too soon", "mark pay inc-1 false_alarm by ana: a load test", "ask pay inc-1 restart by ana: "}
 	if orders, _ := d.docket.taken(); !slices.Equal(orders, want) {
 		t.Errorf("ordered %q", orders)
 	}

@@ -21,6 +21,7 @@
 //	GET    /incidents/{id}                 one with its entries
 //	GET    /incidents/{id}/replay          one decided again from what was recorded
 //	POST   /incidents/{id}/mark            a person's verdict on one
+//	POST   /incidents/{id}/ask             a contact asks for an action about the open one
 //	GET    /outbox                         OutboxList: what waits to be sent, and dead letters
 //	POST   /outbox/{id}/retry              sends a dead letter again
 //	POST   /commits/webhook                GitHub's webhook, signed

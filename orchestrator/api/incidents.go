@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -23,12 +24,31 @@ type mark struct {
 	Who     string `json:"who"`
 }
 
+// ask is the body of POST /incidents/{id}/ask.
+type ask struct {
+	Action string `json:"action"`
+	Reason string `json:"reason"`
+	Who    string `json:"who"` // a contact
+}
+
+// Requested is the answer to POST /incidents/{id}/ask.
+type Requested struct {
+	Tenant   string         `json:"tenant_id"`
+	Incident string         `json:"incident_id"`
+	Stage    incident.Stage `json:"stage"`
+	Action   string         `json:"action"`
+	Who      string         `json:"who"`
+	// Recorded is false when the same contact had asked for it already.
+	Recorded bool `json:"recorded"`
+}
+
 func (h *handler) addIncidents() {
 	h.routes.get("/incidents", h.readOfQuery("GET /incidents", h.incidents))
 	const one = "/incidents/{id}"
 	h.routes.get(one, h.readOfQuery("GET "+one, h.incident))
 	h.routes.get(one+"/replay", h.readOfQuery("GET "+one+"/replay", h.replay))
 	h.routes.add(http.MethodPost, one+"/mark", h.ofQuery("POST "+one+"/mark", h.mark))
+	h.routes.add(http.MethodPost, one+"/ask", h.ofQuery("POST "+one+"/ask", h.ask))
 }
 
 func (h *handler) incidents(w http.ResponseWriter, _ *http.Request, tenant string) {
@@ -96,4 +116,36 @@ func (m *mark) check() error {
 		return fmt.Errorf(`"note" %w`, err)
 	}
 	return nil
+}
+
+// ask has a contact ask for an action.
+func (h *handler) ask(w http.ResponseWriter, r *http.Request, tenant string) {
+	var a ask
+	if !readJSON(w, r, &a) {
+		return
+	}
+	if a.Who == "" {
+		a.Who = r.Header.Get(WhoHeader)
+	}
+	o := order{Who: a.Who, Reason: a.Reason}
+	err := o.check()
+	if a.Action = strings.TrimSpace(a.Action); err == nil && a.Action == "" {
+		err = errors.New(`"action" must name an action of the catalogue`)
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if !h.mayOrder(w, tenant) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), orderTimeout)
+	defer cancel()
+	id := r.PathValue("id")
+	stage, recorded, err := h.cfg.Docket.Ask(ctx, tenant, id, a.Action, o.Who, o.Reason)
+	if err != nil {
+		refuseOrder(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, Requested{Tenant: tenant, Incident: id, Stage: stage, Action: a.Action, Who: o.Who, Recorded: recorded})
 }

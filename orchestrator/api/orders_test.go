@@ -77,6 +77,7 @@ func TestAnOrderThatCannotBeRecorded(t *testing.T) {
 		{fmt.Errorf("%w: the ledger is being read", docket.ErrNotReady), 503},
 		{fmt.Errorf("the reason: %w", docket.ErrInvalid), 400},
 		{fmt.Errorf("the tenant is %w", docket.ErrNotFound), 404},
+		{fmt.Errorf("%w: shadow mode is on", docket.ErrRefused), 409},
 		{errors.New("no space left on device"), 503},
 	} {
 		d.docket.fail = c.err
@@ -84,6 +85,7 @@ func TestAnOrderThatCannotBeRecorded(t *testing.T) {
 			{"DELETE", "/tenant/shop/shadow", ""},
 			{"POST", "/tenant/shop/shadow", ""},
 			{"POST", "/incidents/inc-1/mark?tenant=shop", `{"verdict":"confirmed","who":"ana"}`},
+			{"POST", "/incidents/inc-1/ask?tenant=shop", `{"action":"restart","who":"ana"}`},
 			{"GET", "/incidents/inc-1?tenant=shop", ""},
 			{"GET", "/incidents/inc-1/replay?tenant=shop", ""},
 			{"GET", "/tenant/shop/shadow/report", ""},
@@ -118,6 +120,28 @@ func TestMarks(t *testing.T) {
 		{`{"verdict":"confirmed","who":"ana","stage":"RESOLVED"}`, 400, `unknown field \"stage\"`},
 	} {
 		w := d.ask(t, "POST", "/incidents/inc-1/mark", c.body, with(shopSecret), asJSON)
+		orders, _ := d.docket.taken()
+		if got := strings.Join(orders, "") + w.Body.String(); w.Code != c.code || !strings.Contains(got, c.want) {
+			t.Errorf("%.80s: %d %s, ordered %q; want %d %s", c.body, w.Code, w.Body, orders, c.code, c.want)
+		}
+	}
+}
+
+func TestAsking(t *testing.T) {
+	d := serveTenants(t, nil)
+	for _, c := range []struct {
+		body string
+		code int
+		want string
+	}{
+		{`{"action":" restart ","reason":"it hangs","who":"ana"}`, 200, "ask shop inc-1 restart by ana: it hangs"},
+		{`{"action":"restart","who":"ana"}`, 200, `{"tenant_id":"shop","incident_id":"inc-1","stage":"VALIDATED","action":"restart","who":"ana","recorded":true}`},
+		{`{"action":"restart"}`, 400, "say who orders this"},
+		{`{"who":"ana"}`, 400, `\"action\" must name an action`},
+		{`{"action":"restart","who":"ana","reason":"` + strings.Repeat("n", 501) + `"}`, 400, "at most 500"},
+		{`{"action":"restart","who":"ana","risk":"low"}`, 400, `unknown field \"risk\"`},
+	} {
+		w := d.ask(t, "POST", "/incidents/inc-1/ask", c.body, with(shopSecret), asJSON)
 		orders, _ := d.docket.taken()
 		if got := strings.Join(orders, "") + w.Body.String(); w.Code != c.code || !strings.Contains(got, c.want) {
 			t.Errorf("%.80s: %d %s, ordered %q; want %d %s", c.body, w.Code, w.Body, orders, c.code, c.want)

@@ -22,6 +22,7 @@ type Docket interface {
 	Blob(sum [32]byte) ([]byte, error)
 	SetShadow(ctx context.Context, tenant string, on bool, who, why string) (changed bool, err error)
 	Mark(ctx context.Context, tenant, id, verdict, who, note string) error
+	Ask(ctx context.Context, tenant, id, action, who, reason string) (stage incident.Stage, recorded bool, err error)
 	Denied(tenant, what string, status int)
 }
 
@@ -157,6 +158,8 @@ func refuseOrder(w http.ResponseWriter, err error) {
 		code = http.StatusNotFound
 	case errors.Is(err, docket.ErrInvalid):
 		code = http.StatusBadRequest
+	case errors.Is(err, docket.ErrRefused):
+		code = http.StatusConflict
 	}
 	refuse(w, code, err.Error())
 }

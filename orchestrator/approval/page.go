@@ -130,7 +130,7 @@ func requestPage(v View, c Claims, token, code string, now time.Time) ([]byte, i
 	p.figures(v)
 	p.causes(v)
 	p.changes(v, decidable)
-	p.action(v.Action, decidable)
+	p.action(v, decidable)
 	if decidable {
 		p.decision(v, c, token, code, approvable)
 	}

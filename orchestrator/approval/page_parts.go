@@ -6,7 +6,8 @@ import (
 )
 
 // action shows what would be sent, as it would be.
-func (p *page) action(a Action, decidable bool) {
+func (p *page) action(v View, decidable bool) {
+	a := v.Action
 	if a.title() == "" && a.URL == "" {
 		return
 	}
@@ -16,6 +17,9 @@ func (p *page) action(a Action, decidable bool) {
 	}
 	p.write("<h2>", heading, "</h2>\n")
 	p.element("p", a.title(), limitName)
+	if v.SubmittedBy != "" {
+		p.element("p", "Asked for by "+v.name(bare(v.SubmittedBy))+".", 3*limitName)
+	}
 	switch a.Risk {
 	case High:
 		p.write(`<p class="risk">Risk: high</p>` + "\n")
@@ -88,7 +92,7 @@ func (p *page) record(v View) {
 	p.write("<h2>On record</h2>\n", `<dl class="facts">`, "\n")
 	p.fact("Incident", v.Incident+stage(v.Stage), limitName)
 	p.fact("Tenant", v.Tenant, limitName)
-	p.fact("Asked by", p.asked(v), 2*limitName)
+	p.fact("Asked for by", p.asked(v), 2*limitName)
 	p.fact("Approved by", approvers(v), 4*limitName)
 	p.fact("Action digest", v.Action.Digest, limitDigest)
 	p.fact("Policy", v.Policy, limitName)
@@ -106,7 +110,7 @@ func stage(s string) string {
 func (p *page) asked(v View) string {
 	who := "the policy"
 	if v.SubmittedBy != "" {
-		who = v.name(v.SubmittedBy)
+		who = v.name(bare(v.SubmittedBy))
 	}
 	if v.AskedAt.IsZero() {
 		return who

@@ -26,7 +26,7 @@ type Request struct {
 	Tenant, Incident string
 	ActionDigest     string
 	PolicyDigest     string
-	SubmittedBy      string // a contact, or empty
+	SubmittedBy      string // "human:" and a contact, or empty
 	Risk             Risk
 	Quorum           int
 	AskedAt          time.Time

@@ -50,8 +50,8 @@ type Step struct {
 	ActionDigest string `json:"action_digest,omitempty"`
 	PolicyDigest string `json:"policy_digest,omitempty"`
 
-	// SubmittedBy, Risk and Quorum are of asked. SubmittedBy is the contact who
-	// asked for the action, empty when the policy proposed it. Quorum is how many
+	// SubmittedBy, Risk and Quorum are of asked. SubmittedBy is the actor who asked
+	// for the action, "human:" and a contact, empty when the policy proposed it. Quorum is how many
 	// must approve, 1 to 16.
 	SubmittedBy string `json:"submitted_by,omitempty"`
 	Risk        Risk   `json:"risk,omitempty"`

@@ -31,7 +31,7 @@ type View struct {
 	Diagnoses []Diagnosis
 
 	Action      Action
-	SubmittedBy string // a contact; empty when the policy proposed it
+	SubmittedBy string // who asked for it, a contact with or without "human:" before; empty when the policy did
 	AskedAt     time.Time
 	Approvals   []Approval
 	Expires     time.Time // of the link; when zero, what its token says

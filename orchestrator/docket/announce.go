@@ -38,6 +38,9 @@ func (d *Docket) announce(index uint64, e incident.Entry) {
 	case incident.KindTargetSteady:
 		what = "target steady"
 		add("target", target)
+	case incident.KindRequested:
+		what = "action asked for"
+		add("by", e.Actor)
 	case incident.KindAsked:
 		what = "people are asked"
 	case incident.KindApproved:

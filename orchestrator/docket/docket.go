@@ -38,6 +38,9 @@ var (
 	ErrNotFound = errors.New("not known")
 	// ErrInvalid says that an order is wrong in itself. Nothing was recorded.
 	ErrInvalid = errors.New("this cannot be recorded")
+	// ErrRefused says that an order may not be carried out as things are. Nothing was
+	// recorded.
+	ErrRefused = errors.New("nothing is asked")
 	// ErrNoLink says that nobody can decide anything by a link now: it was decided,
 	// or the service has recovered, or nothing was asked.
 	ErrNoLink = errors.New("there is nothing to decide")

@@ -64,6 +64,30 @@ func (d *Docket) Mark(ctx context.Context, tenant, id, verdict, who, note string
 	return err
 }
 
+// Ask has a contact ask for an action of the catalogue about the open incident, in
+// the place of what the policy proposes, and returns the incident's stage. People
+// are asked at the next observation, or at the validation when the incident is not
+// VALIDATED yet. Asked once more by the same contact nothing is recorded, and
+// recorded is false. Errors: ErrRefused, with a sentence that says why, and those of
+// SetShadow.
+func (d *Docket) Ask(ctx context.Context, tenant, id, action, who, reason string) (stage incident.Stage, recorded bool, err error) {
+	recorded, err = d.place(&order{ctx: ctx, desk: d.desk(tenant), fresh: true, draft: func(k *desk) ([]incident.Draft, error) {
+		if !k.state.Has(id) {
+			return nil, fmt.Errorf("the incident %q of %q is %w: countersign incident list has those there are", cut(id), cut(tenant), ErrNotFound)
+		}
+		drafts, err := k.state.Request(d.about(k), d.plan(k), id, action, who, reason)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		stage = k.state.Open.Stage
+		return drafts, nil
+	}}, tenant)
+	if err != nil {
+		return "", false, err
+	}
+	return stage, recorded, nil
+}
+
 // about is what an entry of a tenant says when it is recorded now.
 func (d *Docket) about(k *desk) incident.About {
 	return incident.About{

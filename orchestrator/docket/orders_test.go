@@ -8,8 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/orchestrator/recovery"
 )
 
 func TestSetShadow(t *testing.T) {
@@ -97,6 +99,57 @@ func TestMark(t *testing.T) {
 		want := "policy.loaded incident.detected effect.suppressed/incident incident.marked incident.marked incident.marked"
 		if got := kinds(l.entries(t)); got != want {
 			t.Errorf("the ledger has %s", got)
+		}
+	})
+}
+
+// TestAsk: a contact asks, the next observation asks people, and everything else is
+// refused with a sentence.
+func TestAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o outside
+		high := restart
+		high.Name, high.Risk, high.Gates = "roll-back", recovery.High, []string{"burn_rate"}
+		l := newPaper()
+		s := start(t, l, acting(&o, restart, high))
+		s.live()
+		id := s.asked()
+		for _, c := range []struct {
+			tenant, id, action, who string
+			err                     error
+		}{
+			{"payments", "inc-000000-1", "roll-back", "ana", ErrNotFound},
+			{"nobody", id, "roll-back", "ana", ErrNotFound},
+			{"orders", id, "roll-back", "ana", ErrNotFound},
+			{"payments", id, "none", "ana", ErrRefused},
+			{"payments", id, "roll-back", "dan", ErrRefused}, // of another tenant
+			{"payments", id, "restart", "ana", ErrRefused},   // asked by the policy
+		} {
+			if _, recorded, err := s.Ask(t.Context(), c.tenant, c.id, c.action, c.who, ""); !errors.Is(err, c.err) || recorded {
+				t.Errorf("%+v: %v", c, err)
+			}
+		}
+		for _, recorded := range []bool{true, false} {
+			if stage, got, err := s.Ask(t.Context(), "payments", id, "roll-back", "ana", "it hangs"); err != nil || got != recorded || stage != incident.Validated {
+				t.Errorf("%s, %t, %v", stage, got, err)
+			}
+		}
+		s.sees(breached("payments"))
+		ana, ben := s.link(id, "ana"), s.link(id, "ben")
+		v, err := s.Look(t.Context(), ana)
+		if err != nil || v.SubmittedBy != "human:ana" || v.Standing.Reason != approval.Requester || v.Action.Name != "roll-back" {
+			t.Errorf("%+v, %v", v, err)
+		}
+		if got := s.tap(ana, true); got.Reason != approval.Requester {
+			t.Errorf("ana: %+v", got)
+		}
+		if got := s.tap(ben, true); got.Kind != approval.Authorized {
+			t.Errorf("ben: %+v", got)
+		}
+		s.stop()
+		proper(t, l)
+		if made := o.made(); len(made) != 1 || made[0].vars.Requester != "ana" || made[0].vars.Approver != "ben" {
+			t.Errorf("%+v", made)
 		}
 	})
 }

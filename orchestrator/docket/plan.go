@@ -38,6 +38,8 @@ func (d *Docket) plan(k *desk) incident.Plan {
 	for _, c := range d.contacts(k) {
 		if c.Level <= 0 {
 			p.Contacts = append(p.Contacts, c.ID)
+		} else {
+			p.Later = append(p.Later, c.ID)
 		}
 		highest = max(highest, c.Level)
 	}

@@ -249,6 +249,9 @@ func (s *State) ask(e Entry, p *Proposal, asked approval.Step) error {
 		}
 		return &IllegalError{"something else is asked about " + e.IncidentID + " than was proposed", proposed, clean(e.ActionDigest, maxName)}
 	}
+	if err := s.checkSubmitter(e, asked); err != nil {
+		return err
+	}
 	until, err := time.Parse(time.RFC3339Nano, e.text("decide_by"))
 	if err != nil {
 		return &IllegalError{"the question about " + e.IncidentID + " does not say until when it can be decided", "metadata.decide_by", ""}

@@ -116,38 +116,46 @@ func TestBrokenRules(t *testing.T) {
 		text            string
 		expected, found string
 	}{
-		"illegal transition":    {without(11), 11, "illegal transition of inc-", "from DETECTED to PROPOSED or RECOVERED", "VALIDATED"},
-		"of an ended one":       {insert(8, func(s []Entry) Entry { s[4].Time = s[6].Time; return s[4] }), 8, "of an incident that is not open", "none is", "which has ended"},
-		"of none":               {change(5, func(e *Entry) { e.IncidentID = "inc-000000-1" }), 5, "not open", "which is open", "which the ledger does not have"},
-		"without authorization": {without(19), 19, "execution without authorization", "AUTHORIZED", "EXECUTED"},
-		"another action":        {change(20, func(e *Entry) { e.ActionDigest = "sha256:x" }), 20, "not what was authorized", restart.Digest(), "sha256:x"},
-		"due in shadow":         {without(8), 9, "an effect in shadow mode", KindEffectSuppressed, KindEffectDue},
-		"authorized in shadow":  {insert(19, shadowOn), 20, "is AUTHORIZED in shadow mode", "nothing that has an effect", "incident.authorized"},
-		"executed in shadow":    {insert(20, shadowOn), 21, "is EXECUTED in shadow mode", "nothing that has an effect", "incident.executed"},
-		"suppressed while live": {change(10, func(e *Entry) { suppress(e) }), 10, "suppressed by a shadow mode that is off", KindEffectDue, KindEffectSuppressed},
-		"unknown policy":        {change(6, func(e *Entry) { e.PolicyDigest = other }), 6, "never recorded", KindPolicyLoaded, other},
-		"policy too late":       {without(1), 1, "never recorded", KindPolicyLoaded, "sha256:"},
-		"link's policy":         {change(13, func(e *Entry) { e.PolicyDigest = other }), 13, "never recorded", KindPolicyLoaded, other},
-		"effect's policy":       {change(3, func(e *Entry) { e.PolicyDigest = other }), 3, "never recorded", "", other},
-		"no policy":             {change(6, func(e *Entry) { e.PolicyDigest = "" }), 6, "names no policy", "sha256:", `""`},
-		"clock":                 {change(6, func(e *Entry) { e.Time = e.Time.Add(-63 * time.Second) }), 6, "runs backwards", "2026-01-02T03:06:05Z or later", "2026-01-02T03:06:02Z"},
-		"clock of the sidecar":  {insert(6, func(s []Entry) Entry { return Entry{V: 1, Kind: "sidecar.started", Time: start} }), 6, "runs backwards", "or later", ""},
-		"two open incidents":    {func(s []Entry) []Entry { return append(s[:5:5], s[7:]...) }, 7, "two open incidents", "inc-", "inc-"},
-		"shadow by nobody":      {change(8, func(e *Entry) { e.Actor = "human: " }), 8, "by somebody who may not", "human:*", "nobody"},
-		"shadow by policy":      {change(8, func(e *Entry) { e.Actor = ActorPolicy }), 8, "by somebody who may not", "human:*", "policy"},
-		"shadow that was":       {change(8, func(e *Entry) { e.Metadata["previous"] = "off" }), 8, "wrongly what it was", "on", "off"},
-		"diagnosis":             {change(11, func(e *Entry) { e.Actor = "diagnosis:model" }), 11, "may not take this step", "policy", "diagnosis:model"},
-		"unknown kind":          {change(6, func(e *Entry) { e.Kind = "incident.cured" }), 6, "kind that this program does not know", "", "incident.cured"},
-		"unknown version":       {change(6, func(e *Entry) { e.V = 2 }), 6, "version", "1", "2"},
-		"stage of another kind": {change(5, func(e *Entry) { e.Stage = Validated }), 5, "not the one of the entry's kind", "PROPOSED", "VALIDATED"},
-		"joined twice":          {change(4, func(e *Entry) { e.Metadata["key"] = "z_score" }), 4, "part of it already", "", "z_score"},
-		"mark of none":          {change(26, func(e *Entry) { e.IncidentID = "inc-000000-1" }), 26, "does not have", "", "inc-000000-1"},
-		"id of before":          {change(27, func(e *Entry) { e.IncidentID = "inc-000000-2" }), 27, "later than those before", "later than inc-", "inc-000000-2"},
-		"nameless tenant":       {change(27, func(e *Entry) { e.TenantID = "" }), 27, "does not say whose it is", "tenant_id", ""},
-		"without quorum":        {without(17), 18, "approval of inc-", "", "authorized with 1 of 2 approvals"},
-		"requester alone": {change(12, func(e *Entry) {
-			e.about()["risk"], e.about()["quorum"], e.about()["submitted_by"] = "high", 1.0, "ben"
-		}), 17, "approval of inc-", "", "asked for an action of high risk, and nobody else approves it"},
+		"illegal transition":      {without(11), 11, "illegal transition of inc-", "from DETECTED to PROPOSED or RECOVERED", "VALIDATED"},
+		"of an ended one":         {insert(8, func(s []Entry) Entry { s[4].Time = s[6].Time; return s[4] }), 8, "of an incident that is not open", "none is", "which has ended"},
+		"of none":                 {change(5, func(e *Entry) { e.IncidentID = "inc-000000-1" }), 5, "not open", "which is open", "which the ledger does not have"},
+		"without authorization":   {without(19), 19, "execution without authorization", "AUTHORIZED", "EXECUTED"},
+		"another action":          {change(20, func(e *Entry) { e.ActionDigest = "sha256:x" }), 20, "not what was authorized", restart.Digest(), "sha256:x"},
+		"due in shadow":           {without(8), 9, "an effect in shadow mode", KindEffectSuppressed, KindEffectDue},
+		"authorized in shadow":    {insert(19, shadowOn), 20, "is AUTHORIZED in shadow mode", "nothing that has an effect", "incident.authorized"},
+		"executed in shadow":      {insert(20, shadowOn), 21, "is EXECUTED in shadow mode", "nothing that has an effect", "incident.executed"},
+		"suppressed while live":   {change(10, func(e *Entry) { suppress(e) }), 10, "suppressed by a shadow mode that is off", KindEffectDue, KindEffectSuppressed},
+		"unknown policy":          {change(6, func(e *Entry) { e.PolicyDigest = other }), 6, "never recorded", KindPolicyLoaded, other},
+		"policy too late":         {without(1), 1, "never recorded", KindPolicyLoaded, "sha256:"},
+		"link's policy":           {change(13, func(e *Entry) { e.PolicyDigest = other }), 13, "never recorded", KindPolicyLoaded, other},
+		"effect's policy":         {change(3, func(e *Entry) { e.PolicyDigest = other }), 3, "never recorded", "", other},
+		"no policy":               {change(6, func(e *Entry) { e.PolicyDigest = "" }), 6, "names no policy", "sha256:", `""`},
+		"clock":                   {change(6, func(e *Entry) { e.Time = e.Time.Add(-63 * time.Second) }), 6, "runs backwards", "2026-01-02T03:06:05Z or later", "2026-01-02T03:06:02Z"},
+		"clock of the sidecar":    {insert(6, func(s []Entry) Entry { return Entry{V: 1, Kind: "sidecar.started", Time: start} }), 6, "runs backwards", "or later", ""},
+		"two open incidents":      {func(s []Entry) []Entry { return append(s[:5:5], s[7:]...) }, 7, "two open incidents", "inc-", "inc-"},
+		"shadow by nobody":        {change(8, func(e *Entry) { e.Actor = "human: " }), 8, "by somebody who may not", "human:*", "nobody"},
+		"shadow by policy":        {change(8, func(e *Entry) { e.Actor = ActorPolicy }), 8, "by somebody who may not", "human:*", "policy"},
+		"shadow that was":         {change(8, func(e *Entry) { e.Metadata["previous"] = "off" }), 8, "wrongly what it was", "on", "off"},
+		"diagnosis":               {change(11, func(e *Entry) { e.Actor = "diagnosis:model" }), 11, "may not take this step", "policy", "diagnosis:model"},
+		"unknown kind":            {change(6, func(e *Entry) { e.Kind = "incident.cured" }), 6, "kind that this program does not know", "", "incident.cured"},
+		"unknown version":         {change(6, func(e *Entry) { e.V = 2 }), 6, "version", "1", "2"},
+		"stage of another kind":   {change(5, func(e *Entry) { e.Stage = Validated }), 5, "not the one of the entry's kind", "PROPOSED", "VALIDATED"},
+		"joined twice":            {change(4, func(e *Entry) { e.Metadata["key"] = "z_score" }), 4, "part of it already", "", "z_score"},
+		"mark of none":            {change(26, func(e *Entry) { e.IncidentID = "inc-000000-1" }), 26, "does not have", "", "inc-000000-1"},
+		"id of before":            {change(27, func(e *Entry) { e.IncidentID = "inc-000000-2" }), 27, "later than those before", "later than inc-", "inc-000000-2"},
+		"nameless tenant":         {change(27, func(e *Entry) { e.TenantID = "" }), 27, "does not say whose it is", "tenant_id", ""},
+		"without quorum":          {without(17), 18, "approval of inc-", "", "authorized with 1 of 2 approvals"},
+		"asked in another's name": {change(12, func(e *Entry) { e.about()["submitted_by"] = "human:ben" }), 12, "not in the name of who asked", "policy", "human:ben"},
+		"asked in nobody's name":  {insert(12, requested), 13, "not in the name of who asked", "human:ben", "policy"},
+		"requested by the policy": {insert(12, func(s []Entry) Entry { e := requested(s); e.Actor = ActorPolicy; return e }), 12, "may not take this step", "human:*", "policy"},
+		"requested too late":      {insert(20, requested), 20, "asked for about inc-", "VALIDATED", "AUTHORIZED"},
+		"requested in shadow":     {func(s []Entry) []Entry { return append(s[:11:11], shadowOn(s), requested(s)) }, 13, "asked for in shadow mode", "nothing that has an effect", KindRequested},
+		"requested of nothing":    {insert(12, func(s []Entry) Entry { e := requested(s); e.ActionDigest = ""; return e }), 12, "not said which action", "metadata.proposal", ""},
+		"requester alone": {func(s []Entry) []Entry {
+			s = insert(12, requested)(s)
+			s[12].about()["risk"], s[12].about()["quorum"], s[12].about()["submitted_by"] = "high", 1.0, "human:ben"
+			return s
+		}, 18, "approval of inc-", "", "asked for an action of high risk, and nobody else approves it"},
 		"asked out of turn": {insert(20, asking), 20, "out of turn", "VALIDATED", "AUTHORIZED"},
 		"decided when withdrawn": {func(s []Entry) []Entry {
 			on, off := shadowOn(s), s[7]
@@ -302,5 +310,13 @@ func TestManyTenants(t *testing.T) {
 func asking(s []Entry) Entry {
 	e := s[11]
 	e.Kind, e.Time = KindAsked, s[18].Time
+	return e
+}
+
+// requested is what ben asks for before the validation of the story.
+func requested(s []Entry) Entry {
+	e := s[11]
+	e.Kind, e.Actor, e.Evidence, e.ActionDigest = KindRequested, "human:ben", nil, restart.Digest()
+	e.Metadata = map[string]any{"proposal": map[string]any{"action": "restart"}}
 	return e
 }

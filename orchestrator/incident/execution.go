@@ -229,7 +229,7 @@ func (st *step) lapse(why string) {
 func (st *step) execute(action recovery.Action, q *Asked) {
 	r := q.Request
 	v := recovery.Vars{
-		IncidentID: r.Incident, Tenant: st.Tenant, Service: q.Service, Requester: requester(r), Reason: clean(q.Reason, maxPhrase), Cause: q.Cause,
+		IncidentID: r.Incident, Tenant: st.Tenant, Service: q.Service, Requester: requester(r.SubmittedBy), Reason: clean(q.Reason, maxPhrase), Cause: q.Cause,
 		Approver: strings.Join(approvers(r), ", "), Time: st.Open.StageAt.UTC().Truncate(time.Second),
 	}
 	key := recovery.Key(r.Incident, r.ActionDigest)
@@ -260,12 +260,9 @@ func (x execution) member() map[string]any {
 	return m
 }
 
-// requester is who asked for the action.
-func requester(r *approval.Request) string {
-	if r.SubmittedBy == "" {
-		return ActorPolicy
-	}
-	return r.SubmittedBy
+// requester names who asked for the action, an actor or empty.
+func requester(submittedBy string) string {
+	return strings.TrimPrefix(orPolicy(submittedBy), humanPrefix)
 }
 
 func approvers(r *approval.Request) []string {
@@ -281,7 +278,7 @@ func approvers(r *approval.Request) []string {
 func (q *Asked) Variables() recovery.Vars {
 	r := q.Request
 	return recovery.Vars{
-		IncidentID: r.Incident, Tenant: r.Tenant, Service: q.Service, Requester: requester(r), Reason: clean(q.Reason, maxPhrase), Cause: q.Cause,
+		IncidentID: r.Incident, Tenant: r.Tenant, Service: q.Service, Requester: requester(r.SubmittedBy), Reason: clean(q.Reason, maxPhrase), Cause: q.Cause,
 	}
 }
 

@@ -9,6 +9,7 @@ const (
 	KindMarked           = "incident.marked"
 	KindRevised          = "incident.revised"
 	KindCleared          = "incident.cleared"
+	KindRequested        = "approval.requested"
 	KindAsked            = "approval.asked"
 	KindOffered          = "approval.offered"
 	KindApproved         = "approval.approved"
@@ -55,6 +56,7 @@ var actors = map[string][]string{
 	KindMarked:           {anyHuman},
 	KindRevised:          {ActorPolicy},
 	KindCleared:          {ActorPolicy},
+	KindRequested:        {anyHuman},
 	KindAsked:            {ActorPolicy},
 	KindOffered:          {ActorPolicy},
 	KindApproved:         {anyHuman},

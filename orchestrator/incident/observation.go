@@ -42,6 +42,8 @@ type Plan struct {
 	Own     bool
 	// Contacts are asked at once. Without any, nothing is asked.
 	Contacts []string
+	// Later are those who are asked when nobody has decided.
+	Later []string
 	// Patience is how long people are asked, at least [approval.LinkLife].
 	Patience time.Duration
 }

@@ -95,6 +95,9 @@ func (st *step) load() *recovery.Load {
 
 // proposal is what is proposed for the open incident.
 func (st *step) proposal() (*recovery.Proposal, string) {
+	if p, why := st.wanted(); p != nil {
+		return p, why
+	}
 	causes := slices.Concat(st.o.Causes, st.Open.Causes)
 	return st.choose(slices.Sorted(maps.Keys(st.Open.Joined)), causes)
 }
@@ -126,7 +129,7 @@ func (st *step) proposing(e Entry, p *recovery.Proposal, why string, from *exhib
 	}
 	a := p.Action
 	preview, err := marshal(a.Preview(recovery.Vars{
-		IncidentID: st.Open.ID, Tenant: st.Tenant, Service: e.Service, Requester: ActorPolicy,
+		IncidentID: st.Open.ID, Tenant: st.Tenant, Service: e.Service, Requester: requester(st.submitter(p.Digest)),
 		Reason: clean(st.Open.Reason, maxPhrase), Cause: st.Open.cause(),
 	}))
 	if err != nil {
@@ -210,7 +213,9 @@ func (st *step) question(e *Entry, p *recovery.Proposal) bool {
 	default:
 		e.ActionDigest = p.Digest
 		e.Metadata["decide_by"] = st.about.Time.Add(max(st.o.Plan.Patience, approval.LinkLife)).UTC().Format(time.RFC3339Nano)
-		err := e.noting(approval.Step{Kind: approval.StepAsked, Risk: approval.Risk(p.Action.Risk), Quorum: p.Action.Approvals})
+		err := e.noting(approval.Step{
+			Kind: approval.StepAsked, SubmittedBy: st.submitter(p.Digest), Risk: approval.Risk(p.Action.Risk), Quorum: p.Action.Approvals,
+		})
 		st.err = cmp.Or(st.err, err)
 		return err == nil
 	}
@@ -234,7 +239,7 @@ func (st *step) offerAll() {
 // so now, or have been told that there is nothing to ask, or it expires.
 func (st *step) standing() {
 	q := st.Asking()
-	if st.Shadow || q != nil && st.stands(q) || !st.o.Decision.Breached {
+	if st.Shadow || q != nil && st.stands(q) || !st.o.Decision.Breached && !st.overdue(q) {
 		st.expire(q)
 		return
 	}
@@ -255,7 +260,7 @@ func (st *step) standing() {
 // asked it.
 func (st *step) stands(q *Asked) bool {
 	_, there := st.o.Plan.Actions.Find(q.Request.ActionDigest)
-	return there && q.Request.PolicyDigest == st.about.PolicyDigest
+	return there && q.Request.PolicyDigest == st.about.PolicyDigest && !st.overdue(q)
 }
 
 // askedBecause is why people are asked later than at the validation, or again.
@@ -263,6 +268,10 @@ func (st *step) askedBecause(q *Asked) string {
 	switch {
 	case q == nil && !st.Open.Told:
 		return "shadow mode was switched off"
+	case st.overdue(q) && q == nil:
+		return "an action was asked for"
+	case st.overdue(q):
+		return "another action was asked for, and earlier links are void"
 	case q == nil:
 		return "it can be decided now"
 	case q.Request.PolicyDigest != st.about.PolicyDigest:

@@ -127,6 +127,14 @@ func (s *scene) happen(r *rand.Rand) {
 	case 18:
 		s.receipt(r)
 		return
+	case 20:
+		if open := s.state.Open; open != nil && len(s.plan.Actions) > 0 {
+			name := s.plan.Actions[r.IntN(len(s.plan.Actions))].Name
+			if drafts, err := s.state.Request(s.about(), s.plan, open.ID, name, []string{"ana", "ben"}[r.IntN(2)], ""); err == nil {
+				s.take(drafts...)
+			}
+		}
+		return
 	}
 	s.pass(time.Duration(r.IntN(20)) * time.Second)
 	drafts, err := s.state.Step(s.anything(r), s.now)

@@ -77,6 +77,8 @@ type Open struct {
 	Causes, Changes []string
 	// Proposal is the action that is proposed, nil when there is none.
 	Proposal *Proposal
+	// Wanted is what a person asks for in its place, nil when nobody does.
+	Wanted *Wanted
 	// Told says that people were told that it holds, and not in shadow mode.
 	Told bool
 	// ActionDigest is what was authorized, empty before.
@@ -149,6 +151,8 @@ func (s *State) fold(index uint64, e Entry) error {
 		return s.foldRevised(e)
 	case KindCleared:
 		return s.foldCleared(e)
+	case KindRequested:
+		return s.foldRequested(e)
 	case KindAsked:
 		return s.foldAsked(e)
 	case KindOffered, KindApproved, KindRefused:

@@ -118,6 +118,17 @@ func (c Catalogue) Find(digest string) (Action, bool) {
 	return Action{}, false
 }
 
+// For are the actions of the catalogue for a tenant, which may be the own one.
+func (c Catalogue) For(tenant string, own bool) Catalogue {
+	var list Catalogue
+	for _, a := range c {
+		if a.isFor(tenant, own) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // isFor says whether the action is for a tenant, which may be the own one.
 func (a Action) isFor(tenant string, own bool) bool {
 	return a.Tenant == "" && own || a.Tenant != "" && a.Tenant == tenant

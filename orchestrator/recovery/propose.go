@@ -80,10 +80,7 @@ type Proposal struct {
 func Propose(c Catalogue, f Facts, history []Run) (*Proposal, string) {
 	storm := f.Load != nil && f.Load.Storm()
 	var fit []candidate
-	for _, a := range c {
-		if !a.isFor(f.Tenant, f.Own) {
-			continue
-		}
+	for _, a := range c.For(f.Tenant, f.Own) {
 		if storm && a.Shed {
 			fit = append(fit, candidate{action: a, why: f.Load.why(), storm: true})
 		} else if why, ok := f.speakFor(a, storm); ok {
@@ -182,7 +179,7 @@ func coolingSince(a Action, at time.Time, history []Run) (time.Duration, bool) {
 
 // none says why no action fits.
 func (f Facts) none(c Catalogue) string {
-	if !slices.ContainsFunc(c, func(a Action) bool { return a.isFor(f.Tenant, f.Own) }) {
+	if len(c.For(f.Tenant, f.Own)) == 0 {
 		return "no action is configured: tell a person"
 	}
 	what := "no gate breaches"

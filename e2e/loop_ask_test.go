@@ -41,7 +41,8 @@ func TestWhoAsksDoesNotApproveAlone(t *testing.T) {
 	}
 	eventuallyWithin(t, time.Minute, "people should be asked anew", func() bool { return len(l.links(t)) == 2 })
 	mine := l.links(t)[0]
-	if page := asks(mine); !strings.Contains(page, "Asked for by Ana (ana)") || !strings.Contains(page, "Somebody else must approve") || strings.Contains(page, "<button>Approve") {
+	if page := asks(mine); !strings.Contains(page, "Asked for by Ana (ana)") || !strings.Contains(page, "The deployment did it.") || !strings.Contains(page, "Somebody else must approve") ||
+		!strings.Contains(page, "the error rate went from") || strings.Contains(page, "<button>Approve") {
 		t.Errorf("who has asked sees\n%s", page)
 	}
 	l.mustTap(t, "confirm", form(t, mine), 403, "Somebody else must approve")

@@ -242,7 +242,7 @@ func (o *Orchestrator) publish(now time.Time, d policy.Decision, s policy.State,
 		trail = last.trail
 	}
 	o.published.Store(&published{
-		document: doc, targets: s.Targets, trail: follow(trail, Step{At: now, P95MS: doc.Metrics.OverallP95MS}),
+		document: doc, targets: s.Targets, trail: follow(trail, Step{At: now, P95MS: doc.Metrics.OverallP95MS, ErrorRate: doc.Metrics.ErrorRate}),
 		json: append(encoded, '\n'), at: now,
 	})
 	return nil

@@ -136,15 +136,22 @@ func (d *decisions) document(tenant string) (doc health.Document, ok bool) {
 	return doc, false
 }
 
-// showChart adds to an approval page how the latency went.
+// showChart adds to an approval page how what breached went.
 func (d *decisions) showChart(tenant string, v *approval.View) {
 	if tenant != d.own.ID {
 		return
 	}
-	for _, p := range d.brain.Trail() {
-		v.Chart.Points = append(v.Chart.Points, approval.Point{At: p.At, P95MS: p.P95MS})
-	}
 	limits := d.policy.Health.P95MS
+	if v.Chart.Errors {
+		limits = d.policy.Health.ErrorRate
+	}
+	for _, p := range d.brain.Trail() {
+		value := p.P95MS
+		if v.Chart.Errors {
+			value = p.ErrorRate
+		}
+		v.Chart.Points = append(v.Chart.Points, approval.Point{At: p.At, Value: value})
+	}
 	v.Chart.Warning, v.Chart.Critical = &limits.Warning, &limits.Critical
 }
 

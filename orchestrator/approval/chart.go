@@ -42,11 +42,11 @@ func (c Chart) svg() string {
 		}
 		return p.At.Sub(start).Seconds() / whole * chartWidth
 	}
-	y := func(ms float64) float64 { return chartBase - ms/top*(chartBase-chartTop) }
+	y := func(value float64) float64 { return chartBase - value/top*(chartBase-chartTop) }
 
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-labelledby="chart-title chart-text">`, chartWidth, chartHeight)
-	b.WriteString(`<title id="chart-title">P95 latency</title><desc id="chart-text">` + c.words(points, first, last, high) + `</desc>`)
+	b.WriteString(`<title id="chart-title">` + c.of() + `</title><desc id="chart-text">` + c.words(points, first, last, high) + `</desc>`)
 	for _, line := range []struct {
 		class string
 		at    *float64
@@ -55,7 +55,7 @@ func (c Chart) svg() string {
 			continue
 		}
 		fmt.Fprintf(&b, `<path class="%s" d="M0 %.0fH%d"/><text x="%d" y="%.0f" text-anchor="end">%s</text>`,
-			line.class, y(*line.at), chartWidth, chartWidth, y(*line.at)-3, milliseconds(*line.at))
+			line.class, y(*line.at), chartWidth, chartWidth, y(*line.at)-3, c.figure(*line.at))
 	}
 	b.WriteString(`<path class="p95" d="`)
 	pen := "M"
@@ -64,15 +64,30 @@ func (c Chart) svg() string {
 			pen = "M"
 			continue
 		}
-		fmt.Fprintf(&b, "%s%.0f %.0f", pen, x(p), y(*p.P95MS))
+		fmt.Fprintf(&b, "%s%.0f %.0f", pen, x(p), y(*p.Value))
 		pen = "L"
 	}
 	fmt.Fprintf(&b, `"/><path class="base" d="M0 %dH%d"/></svg>`, chartBase, chartWidth)
 	return b.String()
 }
 
+// of is what the chart is of.
+func (c Chart) of() string {
+	if c.Errors {
+		return "Error rate"
+	}
+	return "P95 latency"
+}
+
+func (c Chart) figure(value float64) string {
+	if c.Errors {
+		return percent(value)
+	}
+	return milliseconds(value)
+}
+
 func measured(p Point) bool {
-	return p.P95MS != nil && *p.P95MS >= 0 && !math.IsInf(*p.P95MS, 0)
+	return p.Value != nil && *p.Value >= 0 && !math.IsInf(*p.Value, 0)
 }
 
 // span is the first and the last point that has a value, -1 when none has, and
@@ -86,16 +101,19 @@ func (c Chart) span(points []Point) (first, last int, high float64) {
 		if first < 0 {
 			first = i
 		}
-		last, high = i, max(high, *p.P95MS)
+		last, high = i, max(high, *p.Value)
 	}
 	return first, last, high
 }
 
 // words say what the chart shows, for those who do not see it.
 func (c Chart) words(points []Point, first, last int, high float64) string {
-	span := points[len(points)-1].At.Sub(points[0].At)
-	return fmt.Sprintf("Over %s, P95 went from %s to %s; the highest was %s.",
-		duration(span), milliseconds(*points[first].P95MS), milliseconds(*points[last].P95MS), milliseconds(high))
+	span, what := points[len(points)-1].At.Sub(points[0].At), "P95"
+	if c.Errors {
+		what = "the error rate"
+	}
+	return fmt.Sprintf("Over %s, %s went from %s to %s; the highest was %s.",
+		duration(span), what, c.figure(*points[first].Value), c.figure(*points[last].Value), c.figure(high))
 }
 
 // thin leaves at most maxPoints, each the highest of those that it stands for:
@@ -109,7 +127,7 @@ func thin(points []Point) []Point {
 		group := points[i*len(points)/maxPoints : (i+1)*len(points)/maxPoints]
 		best := group[0]
 		for _, p := range group[1:] {
-			if measured(p) && (!measured(best) || *p.P95MS > *best.P95MS) {
+			if measured(p) && (!measured(best) || *p.Value > *best.Value) {
 				best = p
 			}
 		}

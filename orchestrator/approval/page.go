@@ -11,18 +11,16 @@ import (
 // What texts on the page have at most, in bytes of HTML. Together with the rest
 // they keep every page below 20 KB; a test makes the longest.
 const (
-	limitName    = 160
-	limitIssue   = 500
-	limitCause   = 420
-	limitChange  = 220
-	limitURL     = 500
-	limitHeader  = 120
-	limitBody    = 5000
-	limitDigest  = 100
-	maxDiagnoses = 2
-	maxChanges   = 4
-	maxHeaders   = 8
-	maxNamed     = 4
+	limitName   = 160
+	limitIssue  = 500
+	limitChange = 220
+	limitURL    = 500
+	limitHeader = 120
+	limitBody   = 5000
+	limitDigest = 100
+	maxChanges  = 4
+	maxHeaders  = 8
+	maxNamed    = 4
 )
 
 // page is one page being written.
@@ -128,9 +126,9 @@ func requestPage(v View, c Claims, token, code string, now time.Time) ([]byte, i
 		p.element(`p class="faint"`, p.deadline(v, c), limitName)
 	}
 	p.figures(v)
-	p.causes(v)
+	p.because(v)
 	p.changes(v, decidable)
-	p.action(v, decidable)
+	p.action(v.Action, decidable)
 	if decidable {
 		p.decision(v, c, token, code, approvable)
 	}
@@ -194,30 +192,22 @@ func (p *page) figures(v View) {
 	if svg := v.Chart.svg(); svg != "" {
 		points := v.Chart.Points
 		from, to := points[0].At, points[len(points)-1].At
-		p.write("<figure>", svg, "<figcaption>P95, ", clock(from, p.now), " to ", clock(to, p.now), "</figcaption></figure>\n")
+		p.write("<figure>", svg, "<figcaption>", v.Chart.of(), ", ", clock(from, p.now), " to ", clock(to, p.now), "</figcaption></figure>\n")
 	}
 }
 
-func (p *page) causes(v View) {
-	if len(v.Diagnoses) == 0 {
+// because says who asks, and why.
+func (p *page) because(v View) {
+	if v.Because == "" && v.SubmittedBy == "" {
 		return
 	}
-	heading := "Likely cause"
-	if len(v.Diagnoses) > 1 {
-		heading = "Likely causes"
+	p.write("<h2>Why this is asked</h2>\n")
+	by := ""
+	if v.SubmittedBy != "" {
+		by = "Asked for by " + v.name(bare(v.SubmittedBy)) + "."
 	}
-	p.write("<h2>", heading, "</h2>\n")
-	for _, d := range v.Diagnoses[:min(len(v.Diagnoses), maxDiagnoses)] {
-		p.element("p", d.Cause, limitCause)
-		about := ""
-		if d.Confidence != nil {
-			about = "Confidence " + percent(*d.Confidence)
-		}
-		if d.By != "" {
-			about = strings.TrimPrefix(about+", by "+d.By, ", ")
-		}
-		p.element(`p class="faint"`, about, limitName)
-	}
+	p.element("p", by, 3*limitName)
+	p.element("p", sentence(strings.TrimRight(v.Because, ". ")), limitIssue)
 }
 
 // changes are what changed before. Who decides is told as well when there is none.

@@ -6,8 +6,7 @@ import (
 )
 
 // action shows what would be sent, as it would be.
-func (p *page) action(v View, decidable bool) {
-	a := v.Action
+func (p *page) action(a Action, decidable bool) {
 	if a.title() == "" && a.URL == "" {
 		return
 	}
@@ -17,9 +16,6 @@ func (p *page) action(v View, decidable bool) {
 	}
 	p.write("<h2>", heading, "</h2>\n")
 	p.element("p", a.title(), limitName)
-	if v.SubmittedBy != "" {
-		p.element("p", "Asked for by "+v.name(bare(v.SubmittedBy))+".", 3*limitName)
-	}
 	switch a.Risk {
 	case High:
 		p.write(`<p class="risk">Risk: high</p>` + "\n")

@@ -56,7 +56,7 @@ func wave() Chart {
 	for i := range 61 {
 		p := Point{At: began.Add(time.Duration(i-60) * 30 * time.Second)}
 		if i < 20 || i > 23 {
-			p.P95MS = ptr(180 + 12*math.Abs(math.Sin(float64(i))) + 1650/(1+math.Exp(float64(48-i)/2)))
+			p.Value = ptr(180 + 12*math.Abs(math.Sin(float64(i))) + 1650/(1+math.Exp(float64(48-i)/2)))
 		}
 		c.Points = append(c.Points, p)
 	}
@@ -70,16 +70,13 @@ func someView() View {
 		Issue: "P95 is 1,847 ms and was 184 ms; 8 % of the requests fail.",
 		Score: ptr(27.4), P95MS: ptr(1847.3), ErrorRate: ptr(0.08), Chart: wave(),
 		Changes: []string{`3m ago — a1b2c3d "Fix checkout query isolation level" (ana, +12/−3) · touches database files`, "2h ago — flag new-basket on for 50 %"},
-		Diagnoses: []Diagnosis{
-			{By: "rules", Cause: "The pool of database connections is exhausted: a1b2c3d holds transactions open for longer.", Confidence: ptr(0.87)},
-			{By: "second opinion", Cause: "The payment provider answers slowly.", Confidence: ptr(0.41)},
-		},
+		Because: "requests are slower than the fixed limit, and there was a deployment shortly before",
 		Action: Action{
 			Name: "restart", Title: "Restart checkout", Risk: High, Method: "POST", URL: "https://deploy.example.com/hooks/restart",
 			Headers: []Header{{"Content-Type", "application/json"}, {"Authorization", "Bearer ••••••"}, {"Webhook-Id", incident + ".restart"}},
 			Body:    "{\"service\":\"checkout\",\"incident\":\"" + incident + "\",\n \"approver\":\"(who approves)\"}", Digest: action,
 		},
-		SubmittedBy: "ben", AskedAt: began.Add(-20 * time.Second),
+		SubmittedBy: "human:ben", AskedAt: began.Add(-20 * time.Second),
 		Policy: "2026-01 (sha256:0a738b0b…)", LedgerSize: 12345, LedgerRoot: "kGAEWcdMXKcN4aWTcDJ5pyEy3ddGWBc2n2sWW6SlnsM=",
 	}
 }
@@ -94,8 +91,8 @@ func pages(t *testing.T) map[string][]byte {
 		asked Step
 		do    act
 	}{
-		"open":      {Step{Risk: High, SubmittedBy: "ben"}, look},
-		"quorum":    {Step{Risk: High, SubmittedBy: "ben", Quorum: 2}, func(s *scene, ana, ben string) []byte { s.confirm(ben); return s.get(ana).Body.Bytes() }},
+		"open":      {Step{Risk: High, SubmittedBy: "human:ben"}, look},
+		"quorum":    {Step{Risk: High, SubmittedBy: "human:ben", Quorum: 2}, func(s *scene, ana, ben string) []byte { s.confirm(ben); return s.get(ana).Body.Bytes() }},
 		"requester": {Step{Risk: High, SubmittedBy: "ana"}, look},
 		"waiting":   {Step{Quorum: 2}, func(s *scene, ana, _ string) []byte { return s.confirm(ana).Body.Bytes() }},
 		"waited":    {Step{Quorum: 2}, func(s *scene, ana, _ string) []byte { s.confirm(ana); return s.get(ana).Body.Bytes() }},
@@ -156,10 +153,9 @@ func flood(text string) View {
 	v.SubmittedBy, v.LedgerRoot, v.LedgerSize = long, long, math.MaxUint64
 	v.Names = map[string]string{"ana": long, long: long}
 	v.Score, v.P95MS, v.ErrorRate = ptr(math.MaxFloat64), ptr(math.MaxFloat64), ptr(math.MaxFloat64)
-	v.Changes, v.Diagnoses = nil, nil
+	v.Changes, v.Because = nil, long
 	for i := range 100 {
 		v.Changes = append(v.Changes, long)
-		v.Diagnoses = append(v.Diagnoses, Diagnosis{long, long, ptr(0.999)})
 		v.Action.Headers = append(v.Action.Headers, Header{long, long})
 		v.Approvals = append(v.Approvals, Approval{Contact: long})
 		for range 10 {
@@ -278,6 +274,8 @@ func TestCharts(t *testing.T) {
 		"not a number": {many(9, func(i int) *float64 {
 			return ptr([]float64{math.NaN(), math.Inf(1), -1}[i%3])
 		}), nil},
+		"errors": {Chart{Errors: true, Warning: ptr(0.02), Points: []Point{{at(0), ptr(0.001)}, {at(1), ptr(0.031)}}},
+			[]string{">Error rate<", "the error rate went from 0.1 % to 3.1 %; the highest was 3.1 %.", ">2.0 %</text>"}},
 		"all at once": {Chart{Points: []Point{{began, ptr(1.0)}, {began, ptr(2.0)}}}, []string{`d="M0 60L0 14"`}},
 		"zeros":       {many(3, func(int) *float64 { return ptr(0.0) }), []string{"M0 106L170 106L340 106"}},
 		"rising":      {many(3, func(i int) *float64 { return ptr(float64(i) * 50) }), []string{"M0 106L170 60L340 14", "Over 2 min, P95 went from 0 ms to 100 ms; the highest was 100 ms."}},

@@ -27,8 +27,10 @@ type View struct {
 	ErrorRate *float64 // 0 to 1
 	Chart     Chart
 	// Changes are lines of what changed before, the newest first.
-	Changes   []string
-	Diagnoses []Diagnosis
+	Changes []string
+	// Because says in plain words why the action is proposed, or what its requester
+	// gave as the reason.
+	Because string
 
 	Action      Action
 	SubmittedBy string // who asked for it, a contact with or without "human:" before; empty when the policy did
@@ -38,13 +40,6 @@ type View struct {
 	Policy      string    // version, and digest if wanted
 	LedgerSize  uint64
 	LedgerRoot  string // hexadecimal or base64, in full
-}
-
-// Diagnosis is one explanation. It explains, and decides nothing.
-type Diagnosis struct {
-	By         string
-	Cause      string
-	Confidence *float64 // 0 to 1
 }
 
 // Action is exactly what would be sent. Secrets in it must be masked already.
@@ -70,17 +65,19 @@ func (a Action) title() string {
 	return a.Name
 }
 
-// Chart is P95 over time.
+// Chart is what breached, over time.
 type Chart struct {
+	// Errors says that it is the error rate, from 0 to 1; else it is P95, in milliseconds.
+	Errors bool
 	Points []Point // in the order of time
-	// Warning and Critical are thresholds in milliseconds, drawn if they come near.
+	// Warning and Critical are thresholds, drawn if they come near.
 	Warning, Critical *float64
 }
 
-// Point is one P95; nil where nothing was measured.
+// Point is one value; nil where nothing was measured.
 type Point struct {
 	At    time.Time
-	P95MS *float64
+	Value *float64
 }
 
 // name is what a contact is called: the name and the id, or the id alone.

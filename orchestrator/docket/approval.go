@@ -166,7 +166,7 @@ func (d *Docket) page(k *desk, q *incident.Asked, c approval.Claims) approval.Vi
 	v := approval.View{
 		Standing: r.Stand(c, d.circumstances(k, q)), Names: map[string]string{},
 		Service: q.Service, Tenant: r.Tenant, Incident: r.Incident, Stage: string(q.Stage), StartedAt: q.StartedAt,
-		Issue: q.Reason, Changes: q.Changes, Action: d.shown(q), SubmittedBy: r.SubmittedBy, AskedAt: r.AskedAt,
+		Issue: q.Reason, Changes: q.Changes, Action: d.shown(q), Because: q.Because, Chart: approval.Chart{Errors: q.Errors}, SubmittedBy: r.SubmittedBy, AskedAt: r.AskedAt,
 		Approvals: slices.Clone(r.Approvals), Expires: c.ExpiresAt, Policy: d.cfg.Policy.Version + " " + r.PolicyDigest,
 		LedgerSize: head.Size, LedgerRoot: hex.EncodeToString(head.Root[:]),
 	}

@@ -124,7 +124,7 @@ func TestApproveAndRun(t *testing.T) {
 		o, changed := new(outside), 0
 		cfg := acting(o, restart)
 		cfg.Changed = func() { changed++ }
-		cfg.Show = func(tenant string, v *approval.View) { v.Diagnoses = []approval.Diagnosis{{By: tenant}} }
+		cfg.Show = func(tenant string, v *approval.View) { v.Chart.Points = []approval.Point{{}} }
 		s := start(t, newPaper(), cfg)
 		s.live()
 		id := s.asked()
@@ -135,7 +135,7 @@ func TestApproveAndRun(t *testing.T) {
 		before := changed
 		v, err := s.Look(t.Context(), c)
 		if err != nil || v.Standing.Kind != approval.Open || v.Action.Name != "restart" || !strings.Contains(v.Action.Body, id) || v.Names["ana"] != "Ana" ||
-			v.Stage != "VALIDATED" || v.LedgerSize == 0 || v.LedgerRoot == "" || v.Issue == "" || v.Score == nil || len(v.Diagnoses) != 1 || v.Expires != c.ExpiresAt {
+			v.Stage != "VALIDATED" || v.LedgerSize == 0 || v.LedgerRoot == "" || v.Issue == "" || v.Score == nil || len(v.Chart.Points) != 1 || v.Chart.Errors || v.Because == "" || v.SubmittedBy != "" || v.Expires != c.ExpiresAt {
 			t.Errorf("%+v, %v", v, err)
 		}
 		if changed != before || len(o.made()) != 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/orchestrator/approval"
+	"github.com/countersign-dev/countersign/orchestrator/health"
 )
 
 // approvalMember is what an entry says of a step of approval, beside what all
@@ -259,6 +260,7 @@ func (s *State) ask(e Entry, p *Proposal, asked approval.Step) error {
 	q := &Asked{
 		Request: new(approval.Request), Action: p.Action, Title: p.Title, DecideBy: until, Stage: Validated,
 		Service: e.Service, StartedAt: s.Open.StartedAt, Reason: s.Open.Reason, Cause: s.Open.cause(), Changes: s.Open.Changes,
+		Because: p.Because, Errors: errorsAlone(s.Open.Joined),
 	}
 	// Links of the question before stay known, so that a page can say why they are void.
 	i := s.find(e.IncidentID)
@@ -303,6 +305,10 @@ type Asked struct {
 	StartedAt     time.Time
 	Reason, Cause string
 	Changes       []string
+	// Because says in plain words why the action is proposed, or what its requester says.
+	Because string
+	// Errors says that what breached is about errors, and not about latency.
+	Errors bool
 }
 
 // Asked is the question about an incident, nil when there is none or it is too
@@ -356,6 +362,23 @@ func (s *State) staged(incident string, stage Stage) {
 		q.Stage = stage
 		s.replace(i, &q)
 	}
+}
+
+// errorsAlone says whether some of what breaches is about errors, and nothing about
+// latency.
+func errorsAlone(joined map[string]bool) bool {
+	errors := false
+	for key := range joined {
+		key, _, _ = strings.Cut(key, ":")
+		kind, _, _ := strings.Cut(key, "/")
+		switch {
+		case key == string(health.GateAbsolute)+"/"+health.TypeErrors, kind == string(health.GateBurnRate):
+			errors = true
+		case kind == string(health.GateAbsolute), kind == string(health.GateAdaptive), kind == string(health.GateZScore):
+			return false
+		}
+	}
+	return errors
 }
 
 // cause is what was found likely, in words.

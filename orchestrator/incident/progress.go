@@ -139,7 +139,7 @@ func (st *step) proposing(e Entry, p *recovery.Proposal, why string, from *exhib
 	e.Metadata["proposal"] = map[string]any{
 		"action": clean(a.Name, maxName), "title": clean(a.Title, maxName), "text": e.Reason, "action_digest": p.Digest,
 		"preview_digest": digestOf(preview), "risk": string(a.Risk), "approvals": a.Approvals,
-		"retry_storm": p.Storm,
+		"retry_storm": p.Storm, "because": clean(p.Because, maxPhrase),
 	}
 	if p.Storm {
 		e.Metadata["load"] = loadOf(st.o.Decision)

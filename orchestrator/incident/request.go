@@ -32,7 +32,7 @@ func (s State) Request(a About, plan Plan, id, action, who, reason string) ([]Dr
 	if err != nil {
 		return nil, err
 	}
-	p := &recovery.Proposal{Action: chosen, Digest: chosen.Digest()}
+	p := &recovery.Proposal{Action: chosen, Digest: chosen.Digest(), Because: clean(reason, maxPhrase)}
 	if w := s.Open.Wanted; w != nil && w.Digest == p.Digest {
 		if w.By == actor {
 			return nil, nil
@@ -158,7 +158,7 @@ func (st *step) wanted() (*recovery.Proposal, string) {
 	if !there {
 		return nil, ""
 	}
-	return &recovery.Proposal{Action: action, Digest: w.Digest}, w.why()
+	return &recovery.Proposal{Action: action, Digest: w.Digest, Because: w.Reason}, w.why()
 }
 
 // why says it as a proposal's reason.

@@ -133,6 +133,21 @@ func TestAskedForAcrossShadowMode(t *testing.T) {
 	}
 }
 
+func TestErrorsAlone(t *testing.T) {
+	for keys, want := range map[string]bool{
+		"": false, "absolute_threshold/error_anomaly": true, "burn_rate consecutive_failures:checkout": true, "consecutive_failures:db": false,
+		"absolute_threshold/error_anomaly z_score": false, "burn_rate absolute_threshold/latency_spike": false, "absolute_threshold/requests_stalled burn_rate": false,
+	} {
+		joined := map[string]bool{}
+		for _, key := range strings.Fields(keys) {
+			joined[key] = true
+		}
+		if got := errorsAlone(joined); got != want {
+			t.Errorf("%q: %t", keys, got)
+		}
+	}
+}
+
 func TestWhatCannotBeAskedFor(t *testing.T) {
 	other := risky
 	other.Name, other.Tenant = "theirs", "else"

@@ -86,7 +86,8 @@ type Open struct {
 }
 
 // Proposal names the action that is proposed.
-type Proposal struct{ Action, Title, Digest string }
+// Because says in plain words what speaks for it.
+type Proposal struct{ Action, Title, Digest, Because string }
 
 // NewState is the state before the first entry: in shadow, nothing open.
 func NewState(tenant string) *State {
@@ -236,10 +237,11 @@ func (e Entry) proposal() *Proposal {
 	m, _ := e.Metadata["proposal"].(map[string]any)
 	name, _ := m["action"].(string)
 	title, _ := m["title"].(string)
+	because, _ := m["because"].(string)
 	if name == "" || e.ActionDigest == "" {
 		return nil
 	}
-	return &Proposal{Action: clean(name, maxName), Title: clean(title, maxName), Digest: clean(e.ActionDigest, maxName)}
+	return &Proposal{Action: clean(name, maxName), Title: clean(title, maxName), Digest: clean(e.ActionDigest, maxName), Because: clean(because, maxPhrase)}
 }
 
 func (s *State) foldCleared(e Entry) error {

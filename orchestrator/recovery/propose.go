@@ -70,6 +70,9 @@ type Proposal struct {
 	Digest string
 	// Storm says that it is proposed because of a retry storm.
 	Storm bool
+	// Because says in plain words what speaks for it; it begins with a small letter and
+	// has no full stop.
+	Because string
 }
 
 // Propose finds the action to propose: the first of the catalogue that a gate
@@ -82,9 +85,9 @@ func Propose(c Catalogue, f Facts, history []Run) (*Proposal, string) {
 	var fit []candidate
 	for _, a := range c.For(f.Tenant, f.Own) {
 		if storm && a.Shed {
-			fit = append(fit, candidate{action: a, why: f.Load.why(), storm: true})
-		} else if why, ok := f.speakFor(a, storm); ok {
-			fit = append(fit, candidate{action: a, why: why})
+			fit = append(fit, candidate{action: a, why: f.Load.why(), because: f.Load.why(), storm: true})
+		} else if why, because, ok := f.speakFor(a, storm); ok {
+			fit = append(fit, candidate{action: a, why: why, because: because})
 		}
 	}
 	// Stable: within each group the order of the catalogue stays.
@@ -100,7 +103,7 @@ func Propose(c Catalogue, f Facts, history []Run) (*Proposal, string) {
 		if storm && !one.storm {
 			why += "; this looks like a retry storm, and no action that sheds load can be proposed"
 		}
-		return &Proposal{Action: one.action, Digest: one.action.Digest(), Storm: one.storm}, strings.Join(append([]string{why}, cooling...), "; ")
+		return &Proposal{Action: one.action, Digest: one.action.Digest(), Storm: one.storm, Because: one.because}, strings.Join(append([]string{why}, cooling...), "; ")
 	}
 	if len(cooling) > 0 {
 		return nil, "no action is proposed: " + strings.Join(cooling, "; ")
@@ -108,11 +111,12 @@ func Propose(c Catalogue, f Facts, history []Run) (*Proposal, string) {
 	return nil, f.none(c)
 }
 
-// candidate is an action that fits, and why it does.
+// candidate is an action that fits, and why it does, in the configuration's words and
+// in plain ones.
 type candidate struct {
-	action Action
-	why    string
-	storm  bool
+	action       Action
+	why, because string
+	storm        bool
 }
 
 func rank(c candidate) int {
@@ -128,14 +132,14 @@ func (l Load) why() string {
 
 // speakFor says whether the gates and causes propose the action: one of each
 // kind that the action names.
-func (f Facts) speakFor(a Action, storm bool) (string, bool) {
-	var why []string
+func (f Facts) speakFor(a Action, storm bool) (why, because string, ok bool) {
+	var reasons, words []string
 	if len(a.Gates) > 0 {
-		gate, ok := anyGate(a.Gates, f.Gates)
+		gate, key, ok := anyGate(a.Gates, f.Gates)
 		if !ok {
-			return "", false
+			return "", "", false
 		}
-		why = append(why, "the gate "+gate+" breaches")
+		reasons, words = append(reasons, "the gate "+gate+" breaches"), append(words, inWords(key))
 	}
 	if len(a.Causes) > 0 {
 		causes := f.Causes
@@ -144,24 +148,25 @@ func (f Facts) speakFor(a Action, storm bool) (string, bool) {
 		}
 		i := slices.IndexFunc(causes, func(cause string) bool { return slices.Contains(a.Causes, cause) })
 		if i < 0 {
-			return "", false
+			return "", "", false
 		}
-		why = append(why, "the likely cause is "+causes[i])
+		reasons, words = append(reasons, "the likely cause is "+causes[i]), append(words, causeInWords(causes[i]))
 	}
-	return strings.Join(why, " and "), len(why) > 0
+	return strings.Join(reasons, " and "), strings.Join(words, ", and "), len(reasons) > 0
 }
 
-// anyGate is the first gate that breaches and is wanted.
-func anyGate(wanted, breaching []string) (string, bool) {
-	for _, gate := range breaching {
+// anyGate is the first gate that breaches and is wanted, and the key of its breach.
+func anyGate(wanted, breaching []string) (gate, key string, ok bool) {
+	for _, key := range breaching {
+		gate := key
 		if i := strings.IndexAny(gate, "/:"); i >= 0 {
 			gate = gate[:i]
 		}
 		if slices.Contains(wanted, gate) || slices.Contains(wanted, anyOf) {
-			return gate, true
+			return gate, key, true
 		}
 	}
-	return "", false
+	return "", "", false
 }
 
 // coolingSince says how long ago the action was run, when that is less than its

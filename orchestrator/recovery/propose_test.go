@@ -88,6 +88,24 @@ func TestPropose(t *testing.T) {
 	}
 }
 
+func TestBecause(t *testing.T) {
+	roll := named("roll-back", func(a *Action) { a.Gates, a.Causes = []string{"*"}, []string{"deployment", CauseRetryStorm} })
+	for _, c := range []struct {
+		facts Facts
+		want  string
+	}{
+		{Facts{Gates: []string{"absolute_threshold/error_anomaly"}, Causes: []string{"deployment"}}, "more requests fail than the fixed limit allows, and there was a deployment shortly before"},
+		{Facts{Gates: []string{"consecutive_failures:db"}, Causes: []string{"deployment"}}, "checks failed several times in a row, and there was a deployment shortly before"},
+		{Facts{Gates: []string{"absolute_threshold/new"}, Causes: []string{"deployment"}}, "requests are slower, or fail more often, than a fixed limit allows, and there was a deployment shortly before"},
+		{Facts{Gates: []string{"new"}, Load: &Load{Offered: 300, Goodput: 20, Baseline: 100}}, "the gate new breaches, and this looks like a retry storm"},
+	} {
+		c.facts.Own, c.facts.At = true, authorizedAt
+		if p, _ := Propose(Catalogue{roll}, c.facts, nil); p == nil || p.Because != c.want {
+			t.Errorf("%+v, want %s", p, c.want)
+		}
+	}
+}
+
 func TestStorm(t *testing.T) {
 	for _, c := range []struct {
 		load Load

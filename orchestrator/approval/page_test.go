@@ -69,7 +69,7 @@ func someView() View {
 		Service: "checkout", Stage: "VALIDATED", StartedAt: began.Add(-4*time.Minute - 12*time.Second), Status: "critical",
 		Issue: "P95 is 1,847 ms and was 184 ms; 8 % of the requests fail.",
 		Score: ptr(27.4), P95MS: ptr(1847.3), ErrorRate: ptr(0.08), Chart: wave(),
-		Changes: []string{`3m ago — a1b2c3d "Fix checkout query isolation level" (ana, +12/−3) · touches database files`, "2h ago — flag new-basket on for 50 %"},
+		Changes: []string{`3m earlier — a1b2c3d "Fix checkout query isolation level" (ana, +12/−3) · touches database files`, "2h earlier — flag new-basket on for 50 %"},
 		Because: "requests are slower than the fixed limit, and there was a deployment shortly before",
 		Action: Action{
 			Name: "restart", Title: "Restart checkout", Risk: High, Method: "POST", URL: "https://deploy.example.com/hooks/restart",

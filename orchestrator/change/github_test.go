@@ -139,7 +139,7 @@ func TestPush(t *testing.T) {
 	}
 	changes := in.Store.Before("pay", noon, 10*time.Minute)
 	expect(t, "newest first", changes, "Fix checkout query isolation level", "One")
-	want := `0s ago — ` + short(sha(2)) + ` "Fix checkout query isolation level" (Ana) · touches database files`
+	want := `0s earlier — ` + short(sha(2)) + ` "Fix checkout query isolation level" (Ana) · touches database files`
 	if line := changes[0].Line(noon); line != want {
 		t.Errorf("got %s, want %s", line, want)
 	}
@@ -245,7 +245,7 @@ func TestDeployments(t *testing.T) {
 		t.Error(got.text)
 	}
 	changes := in.Store.Before("pay", noon, 10*time.Minute)
-	if len(changes) != 1 || changes[0].Line(noon) != `5m ago — deployment `+short(sha(1))+` "Deployment to production: succeeded" (ana)` || changes[0].URL != "https://deploy.example/1" {
+	if len(changes) != 1 || changes[0].Line(noon) != `5m earlier — deployment `+short(sha(1))+` "Deployment to production: succeeded" (ana)` || changes[0].URL != "https://deploy.example/1" {
 		t.Errorf("%+v", changes)
 	}
 }

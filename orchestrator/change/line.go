@@ -11,7 +11,7 @@ import (
 
 // Line tells of the change in one line, as seen at a time, such as
 //
-//	3m ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files
+//	3m earlier — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files
 //
 // What is not known is left out. It is safe to print whatever the change
 // says; it holds no markup and escapes none.
@@ -51,7 +51,7 @@ func (c Change) Line(at time.Time) string {
 
 // age is a duration in its largest whole unit.
 func age(d time.Duration) string {
-	suffix := " ago"
+	suffix := " earlier"
 	if d <= -time.Second {
 		d, suffix = -max(d, -math.MaxInt64), " later"
 	}

@@ -16,24 +16,24 @@ func TestLine(t *testing.T) {
 		after time.Duration
 		want  string
 	}{
-		"whole":             {func(*Change) {}, 3 * time.Minute, `3m ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
-		"at once":           {func(*Change) {}, 0, `0s ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
-		"nearly a minute":   {func(*Change) {}, time.Minute - 1, `59s ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
-		"nearly an hour":    {func(c *Change) { c.Touches = nil }, time.Hour - 1, `59m ago — a1b2c3d "Fix checkout query isolation level" (author, +12/−3)`},
-		"nearly a day":      {func(c *Change) { c.Touches, c.Author = nil, "" }, 24*time.Hour - 1, `23h ago — a1b2c3d "Fix checkout query isolation level" (+12/−3)`},
-		"days":              {func(c *Change) { c.Touches, c.Added, c.Removed = nil, 0, 0 }, 73 * time.Hour, `3d ago — a1b2c3d "Fix checkout query isolation level" (author)`},
+		"whole":             {func(*Change) {}, 3 * time.Minute, `3m earlier — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
+		"at once":           {func(*Change) {}, 0, `0s earlier — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
+		"nearly a minute":   {func(*Change) {}, time.Minute - 1, `59s earlier — a1b2c3d "Fix checkout query isolation level" (author, +12/−3) · touches database files`},
+		"nearly an hour":    {func(c *Change) { c.Touches = nil }, time.Hour - 1, `59m earlier — a1b2c3d "Fix checkout query isolation level" (author, +12/−3)`},
+		"nearly a day":      {func(c *Change) { c.Touches, c.Author = nil, "" }, 24*time.Hour - 1, `23h earlier — a1b2c3d "Fix checkout query isolation level" (+12/−3)`},
+		"days":              {func(c *Change) { c.Touches, c.Added, c.Removed = nil, 0, 0 }, 73 * time.Hour, `3d earlier — a1b2c3d "Fix checkout query isolation level" (author)`},
 		"later":             {func(c *Change) { c.Touches, c.Added, c.Author = nil, 0, "" }, -12 * time.Second, `12s later — a1b2c3d "Fix checkout query isolation level" (+0/−3)`},
-		"without a hash":    {func(c *Change) { *c = Change{Kind: "flag", At: noon, Title: "new-checkout on"} }, time.Second, `1s ago — flag "new-checkout on"`},
-		"without a title":   {func(c *Change) { *c = Change{Kind: "commit", At: noon, Ref: "a1b2c3d"} }, time.Second, `1s ago — a1b2c3d`},
-		"without anything":  {func(c *Change) { *c = Change{At: noon} }, time.Second, `1s ago — (no title)`},
-		"two flags":         {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = []string{"config", "query"}, "", 0, 0 }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level" · touches query and config files`},
-		"three flags":       {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = flags[:3], "", 0, 0 }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level" · touches database, query and migration files`},
-		"unknown flags":     {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = []string{"\x1b[31m"}, "", 0, 0 }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level"`},
-		"a title that ends": {func(c *Change) { c.Title, c.Author, c.Touches = `x" (ceo, +0/−0) · "`, "eve", nil }, time.Second, `1s ago — a1b2c3d "x' (ceo, +0/−0) · '" (eve, +12/−3)`},
+		"without a hash":    {func(c *Change) { *c = Change{Kind: "flag", At: noon, Title: "new-checkout on"} }, time.Second, `1s earlier — flag "new-checkout on"`},
+		"without a title":   {func(c *Change) { *c = Change{Kind: "commit", At: noon, Ref: "a1b2c3d"} }, time.Second, `1s earlier — a1b2c3d`},
+		"without anything":  {func(c *Change) { *c = Change{At: noon} }, time.Second, `1s earlier — (no title)`},
+		"two flags":         {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = []string{"config", "query"}, "", 0, 0 }, time.Second, `1s earlier — a1b2c3d "Fix checkout query isolation level" · touches query and config files`},
+		"three flags":       {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = flags[:3], "", 0, 0 }, time.Second, `1s earlier — a1b2c3d "Fix checkout query isolation level" · touches database, query and migration files`},
+		"unknown flags":     {func(c *Change) { c.Touches, c.Author, c.Added, c.Removed = []string{"\x1b[31m"}, "", 0, 0 }, time.Second, `1s earlier — a1b2c3d "Fix checkout query isolation level"`},
+		"a title that ends": {func(c *Change) { c.Title, c.Author, c.Touches = `x" (ceo, +0/−0) · "`, "eve", nil }, time.Second, `1s earlier — a1b2c3d "x' (ceo, +0/−0) · '" (eve, +12/−3)`},
 		"hostile": {func(c *Change) {
 			c.Title, c.Ref, c.Author, c.Touches = "a\x1b[31m\r\nb\u202etxt.exe\u2028c", "a\tb", "e\u0000v\u200be", nil
-		}, time.Second, `1s ago — a b "a [31m btxt.exe c" (e ve, +12/−3)`},
-		"absurd numbers": {func(c *Change) { c.Added, c.Removed, c.Touches = 1<<60, -5, nil }, time.Second, `1s ago — a1b2c3d "Fix checkout query isolation level" (author, +10000000/−0)`},
+		}, time.Second, `1s earlier — a b "a [31m btxt.exe c" (e ve, +12/−3)`},
+		"absurd numbers": {func(c *Change) { c.Added, c.Removed, c.Touches = 1<<60, -5, nil }, time.Second, `1s earlier — a1b2c3d "Fix checkout query isolation level" (author, +10000000/−0)`},
 	} {
 		c := full
 		tc.alter(&c)
@@ -41,7 +41,7 @@ func TestLine(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got, tc.want)
 		}
 	}
-	if got := (Change{Kind: "commit"}).Line(noon); !strings.Contains(got, "d ago") {
+	if got := (Change{Kind: "commit"}).Line(noon); !strings.Contains(got, "d earlier") {
 		t.Errorf("a change without a time: %s", got)
 	}
 }

@@ -170,9 +170,9 @@ func TestPoll(t *testing.T) {
 		lines = append(lines, c.Line(noon))
 	}
 	want := []string{
-		`1m ago — deployment ` + short(sha(2)) + ` "Deployment to production" (ana)`,
-		`3m ago — ` + short(sha(2)) + ` "Fix checkout query isolation level" (Ana, +12/−1) · touches database files`,
-		`1h ago — ` + short(sha(1)) + ` "One" (Ana, +0/−1)`,
+		`1m earlier — deployment ` + short(sha(2)) + ` "Deployment to production" (ana)`,
+		`3m earlier — ` + short(sha(2)) + ` "Fix checkout query isolation level" (Ana, +12/−1) · touches database files`,
+		`1h earlier — ` + short(sha(1)) + ` "One" (Ana, +0/−1)`,
 	}
 	if !reflect.DeepEqual(lines, want) {
 		t.Errorf("got  %q\nwant %q", lines, want)

@@ -49,7 +49,7 @@ func TestCommit(t *testing.T) {
 		if got := in.commit(t, r); got.Added != 1 || got.Duplicate {
 			t.Fatal(name, got.text)
 		}
-		want := `2m ago — ` + short(sha(1)) + ` "Fix it" (Ana, +12/−0) · touches database files`
+		want := `2m earlier — ` + short(sha(1)) + ` "Fix it" (Ana, +12/−0) · touches database files`
 		if c := in.Store.Recent("pay", 1)[0]; c.Line(noon) != want || c.Source != "ci" || c.ID != commitID(sha(1)) || c.URL != "https://ci.example/1" {
 			t.Errorf("%s: %+v", name, c)
 		}
@@ -113,29 +113,29 @@ func TestEvent(t *testing.T) {
 		want []string
 	}{
 		"own": {post(own, `{"id":"f1","tenant_id":"pay","kind":"flag","title":"new-checkout on","ref":"new-checkout","author":"ana","at":"2026-03-02T11:59:00Z"}`),
-			[]string{`1m ago — flag new-checkout "new-checkout on" (ana)`}},
+			[]string{`1m earlier — flag new-checkout "new-checkout on" (ana)`}},
 		"own commit": {post(own, `{"kind":"commit","title":"Fix it","ref":"`+sha(3)+`","added":1,"files":["a/config.yaml"]}`),
-			[]string{`0s ago — ` + short(sha(3)) + ` "Fix it" (+1/−0) · touches config files`}},
+			[]string{`0s earlier — ` + short(sha(3)) + ` "Fix it" (+1/−0) · touches config files`}},
 		"structured": {post(structured, `{"specversion":"1.0","id":"1","source":"/flags","type":"com.example.flag.changed","subject":"new-checkout","time":"2026-03-02T11:58:00.5Z","traceparent":"x","data":{"author":"ana","percent":50}}`),
-			[]string{`1m ago — flag "new-checkout" (ana)`}},
+			[]string{`1m earlier — flag "new-checkout" (ana)`}},
 		"structured, kind in the data": {post(structured, `{"specversion":"1.0","id":"1","source":"/x","type":"x.y","data":{"kind":"migration","title":"0007","files":["shop/migrations/7.py"]}}`),
-			[]string{`0s ago — migration "0007" · touches migration files`}},
+			[]string{`0s earlier — migration "0007" · touches migration files`}},
 		"structured, data of other words": {post(structured, `{"specversion":"1.0","id":"1","source":"/x","type":"dev.cdevents.service.deployed.0.2.0","data":{"kind":"Service","title":{"a":1},"author":["b"],"files":{"c":2},"added":"many","url":"no"}}`),
-			[]string{`0s ago — deployment "dev.cdevents.service.deployed.0.2.0"`}},
+			[]string{`0s earlier — deployment "dev.cdevents.service.deployed.0.2.0"`}},
 		"structured, base64": {post(structured, `{"specversion":"1.0","id":"1","source":"/x","type":"image.pushed","datacontenttype":"application/json","data_base64":"eyJ0aXRsZSI6InBheTp2NyJ9"}`),
-			[]string{`0s ago — image "pay:v7"`}},
+			[]string{`0s earlier — image "pay:v7"`}},
 		"structured, other data": {post(structured, `{"specversion":"1.0","id":"1","source":"/x","type":"config.changed","datacontenttype":"text/plain","data":"timeouts"}`),
-			[]string{`0s ago — config "config.changed"`}},
+			[]string{`0s earlier — config "config.changed"`}},
 		"binary": {post(own, `{"title":"new-checkout at 50 %"}`, append(binary, "ce-time", "2026-03-02T11:57:00Z")...),
-			[]string{`3m ago — flag "new-checkout at 50 %"`}},
-		"binary without data":    {post("", "", append(binary, "ce-subject", "Euro%20%E2%82%AC%20%F0%9F%98%80")...), []string{`0s ago — flag "Euro € 😀"`}},
-		"binary, quoted":         {post("text/plain", "zzz", append(binary, "ce-subject", `"a \"b\" c"`)...), []string{`0s ago — flag "a 'b' c"`}},
-		"binary, other data":     {post("application/octet-stream", "\xff\x00", append(binary, "ce-subject", "x")...), []string{`0s ago — flag "x"`}},
-		"batch":                  {post(batch, `[{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"one"},{"specversion":"1.0","id":"2","source":"/x","type":"infra","subject":"two"}]`), []string{`0s ago — infrastructure "two"`, `0s ago — flag "one"`}},
-		"batch of the same":      {post(batch, `[{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"one"},{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"two"}]`), []string{`0s ago — flag "one"`}},
+			[]string{`3m earlier — flag "new-checkout at 50 %"`}},
+		"binary without data":    {post("", "", append(binary, "ce-subject", "Euro%20%E2%82%AC%20%F0%9F%98%80")...), []string{`0s earlier — flag "Euro € 😀"`}},
+		"binary, quoted":         {post("text/plain", "zzz", append(binary, "ce-subject", `"a \"b\" c"`)...), []string{`0s earlier — flag "a 'b' c"`}},
+		"binary, other data":     {post("application/octet-stream", "\xff\x00", append(binary, "ce-subject", "x")...), []string{`0s earlier — flag "x"`}},
+		"batch":                  {post(batch, `[{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"one"},{"specversion":"1.0","id":"2","source":"/x","type":"infra","subject":"two"}]`), []string{`0s earlier — infrastructure "two"`, `0s earlier — flag "one"`}},
+		"batch of the same":      {post(batch, `[{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"one"},{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"two"}]`), []string{`0s earlier — flag "one"`}},
 		"an empty batch":         {post(batch, `[]`), nil},
-		"same id, other sources": {post(batch, `[{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"one"},{"specversion":"1.0","id":"1","source":"/y","type":"flag","subject":"two"}]`), []string{`0s ago — flag "two"`, `0s ago — flag "one"`}},
-		"hostile":                {post(own, `{"kind":"config","title":"a\u001b[2J\u202e\nb"}`), []string{`0s ago — config "a [2J"`}},
+		"same id, other sources": {post(batch, `[{"specversion":"1.0","id":"1","source":"/x","type":"flag","subject":"one"},{"specversion":"1.0","id":"1","source":"/y","type":"flag","subject":"two"}]`), []string{`0s earlier — flag "two"`, `0s earlier — flag "one"`}},
+		"hostile":                {post(own, `{"kind":"config","title":"a\u001b[2J\u202e\nb"}`), []string{`0s earlier — config "a [2J"`}},
 	} {
 		in := newInbox(Open("", func() time.Time { return noon }, quiet()))
 		got := in.event(t, tc.r)

@@ -37,7 +37,9 @@ const (
 // message is what would be said to whom it concerns.
 type message struct {
 	effect, event, text string
-	targets             []string
+	// issue is what a short message says of it, in plain words; text when empty.
+	issue   string
+	targets []string
 }
 
 // tell drafts the entry of a message that the entry cause gives rise to: to be
@@ -52,6 +54,9 @@ func (s State) tell(cause Entry, m message) Draft {
 		e.Metadata = map[string]any{"shadow_mode": true, "suppressed_action": m.effect}
 	}
 	e.Metadata["event"], e.Metadata["text"] = m.event, clean(m.text, maxText)
+	if m.issue != "" {
+		e.Metadata["issue"] = clean(m.issue, maxPhrase)
+	}
 	if target := cause.text("target"); target != "" {
 		e.Metadata["target"] = target
 	}
@@ -75,7 +80,7 @@ func (o Observation) opened(id string, lines []string, targets []string) message
 	if len(lines) > 0 {
 		text += " Changed just before: " + lines[0] + more(len(lines)-1)
 	}
-	return message{Notification, EventIncident, text, targets}
+	return message{effect: Notification, event: EventIncident, text: text, issue: o.issue(), targets: targets}
 }
 
 func more(n int) string {
@@ -96,35 +101,40 @@ func (o Observation) validated(id string, held time.Duration, why string, asked 
 	if asked {
 		text += " Nothing will run without your approval."
 	}
-	return message{Notification, EventValidated, text, nil}
+	return message{effect: Notification, event: EventValidated, text: text, issue: o.issue()}
 }
 
 // asked tells that people are asked, of an incident that was validated before.
 func (o Observation) asked(id, why, proposed string) message {
-	return message{ApprovalLink, EventValidated, fmt.Sprintf("%s: %s The incident %s still holds. %s Nothing will run without your approval.",
-		o.Service, sentence(clean(why, maxPhrase)), id, sentence(clean(proposed, maxPhrase))), nil}
+	text := fmt.Sprintf("%s: %s The incident %s still holds. %s Nothing will run without your approval.",
+		o.Service, sentence(clean(why, maxPhrase)), id, sentence(clean(proposed, maxPhrase)))
+	return message{effect: ApprovalLink, event: EventValidated, text: text, issue: o.issue()}
 }
 
 func (o Observation) link(id string) message {
-	return message{ApprovalLink, EventValidated, fmt.Sprintf("%s: a link to look at the incident %s and to decide what is done.", o.Service, id), nil}
+	text := fmt.Sprintf("%s: a link to look at the incident %s and to decide what is done.", o.Service, id)
+	return message{effect: ApprovalLink, event: EventValidated, text: text, issue: o.issue()}
 }
 
 func (o Observation) wouldRun(id, action string) message {
-	return message{Execution, EventExecution, fmt.Sprintf("%s: %s, once a person had authorized it, for the incident %s.", o.Service, action, id), nil}
+	return message{effect: Execution, event: EventExecution, text: fmt.Sprintf("%s: %s, once a person had authorized it, for the incident %s.", o.Service, action, id)}
 }
 
 func (o Observation) recovered(id string, lasted time.Duration) message {
-	return message{Notification, EventRecovered, fmt.Sprintf("%s has recovered from the incident %s, which lasted %s. %s",
-		o.Service, id, lasted.Round(time.Second), sentence(clean(o.Decision.Why, maxReason/4))), nil}
+	text := fmt.Sprintf("%s has recovered from the incident %s, which lasted %s. %s",
+		o.Service, id, lasted.Round(time.Second), sentence(clean(o.Decision.Why, maxReason/4)))
+	return message{effect: Notification, event: EventRecovered, text: text, issue: "Nothing was run."}
 }
 
 func (o Observation) cleared(id string, stage Stage) message {
-	return message{Notification, EventRecovered, fmt.Sprintf("%s is healthy again. The incident %s had ended %s. %s",
-		o.Service, id, stage, sentence(clean(o.Decision.Why, maxReason/4))), nil}
+	text := fmt.Sprintf("%s is healthy again. The incident %s had ended %s. %s",
+		o.Service, id, stage, sentence(clean(o.Decision.Why, maxReason/4)))
+	return message{effect: Notification, event: EventRecovered, text: text, issue: fmt.Sprintf("The incident had ended %s before.", stage)}
 }
 
 func (o Observation) resolved(id, judgement string) message {
-	return message{Notification, EventRecovered, fmt.Sprintf("%s: the incident %s is resolved: %s", o.Service, id, stopped(judgement)), nil}
+	text := fmt.Sprintf("%s: the incident %s is resolved: %s", o.Service, id, stopped(judgement))
+	return message{effect: Notification, event: EventRecovered, text: text, issue: sentence(judgement)}
 }
 
 func (o Observation) flapping(id string) message {

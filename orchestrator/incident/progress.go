@@ -343,7 +343,10 @@ func (st *step) judge(healthy bool) {
 		st.emit(st.tell(e, st.o.resolved(id, why)))
 		return
 	}
-	st.emit(st.tell(e, notice(EventFailed, "%s: %s Incident %s. %s", st.o.Service, sentence(why), id, sentence(clean(st.o.Decision.Why, maxReason/4)))))
+	failed := notice(EventFailed, "%s: %s Nothing more is run without another approval: a person must look. Incident %s. %s",
+		st.o.Service, sentence(why), id, sentence(clean(st.o.Decision.Why, maxReason/4)))
+	failed.issue = "Nothing more runs by itself: a person must look. " + sentence(why)
+	st.emit(st.tell(e, failed))
 }
 
 func (st *step) recover(lasted time.Duration) {

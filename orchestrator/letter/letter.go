@@ -82,16 +82,28 @@ func tell(m *notify.Message, c incident.Case, l outbox.Letter) {
 	if at < 0 {
 		return
 	}
+	e := c.Entries[at].Entry
+	issue, _ := e.Metadata["issue"].(string)
 	switch m.Event {
 	case notify.Recovered, notify.Expired, notify.Failed, notify.NotRun, notify.Unknown:
+		if issue != "" {
+			m.Issue = issue
+		}
 		return
 	}
-	if reason := c.Entries[at].Entry.Reason; reason != "" {
-		m.Issue = plainly(reason)
+	switch {
+	case issue != "":
+		m.Issue = issue
+	case e.Reason != "": // of an earlier version, or of a gate that has no words of its own
+		m.Issue = plainly(e.Reason)
 	}
 	m.Changes = changes(c.Entries[0].Entry)
 	if l.Asks {
-		if title := proposed(c.Entries[:at]); title != "" {
+		switch title, by := proposed(c.Entries[:at]); {
+		case title == "":
+		case by != "":
+			m.Issue = brief(m.Issue) + ". " + by + " asks for: " + title
+		default:
 			m.Issue = brief(m.Issue) + ". Proposed: " + title
 		}
 	}
@@ -106,14 +118,17 @@ func brief(issue string) string {
 	return plain.Line(issue, room)
 }
 
-// plainly is a reason without the score, which is among the figures.
+// plainly is a reason without the score, which is among the figures, and without what
+// stands before it: why people are asked late says nothing of what is wrong.
 func plainly(reason string) string {
-	if why, ok := strings.CutPrefix(reason, "score "); ok {
-		if _, rest, more := strings.Cut(why, ": "); more {
-			return rest
-		}
+	before, why, scored := strings.Cut(reason, "score ")
+	if !scored || before != "" && !strings.HasSuffix(before, ": ") {
+		return reason
 	}
-	return reason
+	if _, rest, more := strings.Cut(why, ": "); more {
+		return rest
+	}
+	return "score " + why
 }
 
 // changes are the lines of what changed before, as the detection has them.
@@ -129,15 +144,18 @@ func changes(detected incident.Entry) []string {
 }
 
 // proposed is the title of the action that was proposed last, empty when there
-// is none.
-func proposed(entries []incident.Indexed) string {
+// is none, and who asked for it, empty when the policy did.
+func proposed(entries []incident.Indexed) (title, by string) {
 	for _, e := range slices.Backward(entries) {
+		if a, ok := e.Entry.Metadata["approval"].(map[string]any); ok && by == "" {
+			by, _ = a["submitted_by"].(string)
+		}
 		if p, ok := e.Entry.Metadata["proposal"].(map[string]any); ok {
-			title, _ := p["title"].(string)
-			return title
+			title, _ = p["title"].(string)
+			break
 		}
 	}
-	return ""
+	return title, strings.TrimPrefix(by, "human:")
 }
 
 // link adds the link of the parcel's contact. When nothing is asked any more

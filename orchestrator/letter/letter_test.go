@@ -34,14 +34,19 @@ func (d *desk) Case(_, id string) (incident.Case, error) {
 	if d.err != nil {
 		return incident.Case{}, d.err
 	}
-	reason := "score 61 is below 70: P95 1847 ms is above 1000 ms"
+	reason := "shadow mode was switched off: score 61 is below 70: P95 1847 ms is at or above the warning threshold of 1000 ms (600 samples, 0 of them still in flight)"
+	wrong := map[string]any{"issue": "Slow: 95 of 100 requests take up to 1.9 s, limit 1 s"}
 	return incident.Case{
 		Summary: incident.Summary{ID: id, StartedAt: begin},
 		Entries: []incident.Indexed{
-			{Index: 7, Entry: incident.Entry{Metadata: map[string]any{"changes": []any{"3m ago: a1b2c3d Fix checkout query", "9m ago: deployment"}}}},
-			{Index: 8, Entry: incident.Entry{Kind: incident.KindEffectDue, Reason: reason}},
+			{Index: 7, Entry: incident.Entry{Metadata: map[string]any{"changes": []any{"3m earlier — a1b2c3d Fix checkout query", "9m earlier — deployment"}}}},
+			{Index: 8, Entry: incident.Entry{Kind: incident.KindEffectDue, Reason: reason, Metadata: wrong}},
 			{Index: 9, Entry: incident.Entry{Metadata: map[string]any{"proposal": map[string]any{"title": "Restart checkout"}}}},
-			{Index: 10, Entry: incident.Entry{Kind: incident.KindEffectDue, Reason: reason}},
+			{Index: 10, Entry: incident.Entry{Kind: incident.KindEffectDue, Reason: reason, Metadata: wrong}},
+			{Index: 11, Entry: incident.Entry{Kind: incident.KindAsked, Metadata: map[string]any{
+				"proposal": map[string]any{"title": "Roll back"}, "approval": map[string]any{"submitted_by": "human:ben"}}}},
+			{Index: 12, Entry: incident.Entry{Kind: incident.KindEffectDue, Reason: reason}},
+			{Index: 13, Entry: incident.Entry{Kind: incident.KindEffectDue, Metadata: map[string]any{"issue": "Nothing was run."}}},
 		},
 	}, nil
 }
@@ -93,9 +98,9 @@ func TestComposeTellsWhatIsWrong(t *testing.T) {
 	}
 	want := `⚠ Incident
 checkout
-P95 1847 ms is above 1000 ms
+Slow: 95 of 100 requests take up to 1.9 s, limit 1 s
 P95 1847 ms · errors 8 % · score 61 of 100
-Changed just before: 3m ago: a1b2c3d Fix checkout query and 1 more
+Changed just before: 3m earlier — a1b2c3d Fix checkout query and 1 more
 Nothing will run without your approval.
 ledger 1234 · abcd1234`
 	if got := strings.TrimSpace(m.Short()); got != want || m.Link != "" || m.Check() != nil {
@@ -110,7 +115,7 @@ func TestComposeBringsTheLinkOfTheContact(t *testing.T) {
 	if err != nil || m.Check() != nil {
 		t.Fatal(err, m.Check())
 	}
-	if m.Event != notify.Validated || m.Issue != "P95 1847 ms is above 1000 ms. Proposed: Restart checkout" || !m.Expires.Equal(begin.Add(5*time.Minute)) {
+	if m.Event != notify.Validated || m.Issue != "Slow: 95 of 100 requests take up to 1.9 s, limit 1 s. Proposed: Restart checkout" || !m.Expires.Equal(begin.Add(5*time.Minute)) {
 		t.Errorf("%+v", m)
 	}
 	_, token, _ := strings.Cut(m.Link, "?token=")
@@ -173,9 +178,20 @@ func TestComposeMakesDoWithTheEntry(t *testing.T) {
 func TestComposeTellsHowItEnded(t *testing.T) {
 	p := opened()
 	p.Letter.Event, p.Letter.Text, p.Letter.Ends = incident.EventRecovered, "checkout has recovered.", true
-	p.Letter.At = begin.Add(5 * time.Minute)
+	p.Letter.At, p.Letter.Index = begin.Add(5*time.Minute), 13
 	m, err := writer(t, &desk{}).Compose(t.Context(), p)
-	if err != nil || m.Issue != "checkout has recovered." || !strings.Contains(m.Short(), "It lasted 5 min 0 s") {
+	if err != nil || m.Issue != "Nothing was run." || !strings.Contains(m.Short(), "It lasted 5 min 0 s") {
 		t.Errorf("%v\n%s", err, m.Short())
+	}
+}
+
+// TestComposeSaysWhoAsks: of a question that a person has asked, and late: neither the
+// score nor why it is asked now stand before what is wrong.
+func TestComposeSaysWhoAsks(t *testing.T) {
+	p := validated()
+	p.Letter.Index = 12
+	m, err := writer(t, &desk{}).Compose(t.Context(), p)
+	if want := "P95 1847 ms is at or above the warning threshold of 1000 ms. ben asks for: Roll back"; err != nil || m.Issue != want {
+		t.Errorf("%q, %v; want %q", m.Issue, err, want)
 	}
 }

@@ -12,8 +12,9 @@ import (
 )
 
 func TestShort(t *testing.T) {
-	figures := "Requests are slow since 03:00.\nP95 1847 ms · errors 8 % · score 61 of 100\n" +
-		"Likely cause: the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %\n"
+	measured := "P95 1847 ms · errors 8 % · score 61 of 100\n" +
+		"Likely cause: the connection pool is exhausted (3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %\n"
+	figures := "Requests are slow since 03:00.\n" + measured
 	decide := "Look and decide:\n" + notifytest.Link + "\nThe link works until 03:09:05 UTC.\n"
 	const promise, mark = "Nothing will run without your approval.\n", "ledger 1234 · abcd1234"
 	target := "checkout · https[:]//shop[.]example/health\n"
@@ -21,8 +22,8 @@ func TestShort(t *testing.T) {
 		notify.Incident:       "⚠ Incident\ncheckout\n" + figures + promise + mark,
 		notify.Validated:      "⚠ Action recommended\ncheckout\n" + figures + decide + promise + mark,
 		notify.Escalation:     "⏰ Nobody has decided yet\ncheckout\n" + figures + decide + promise + mark,
-		notify.Recovered:      "✅ Recovered\ncheckout\n" + figures + "It lasted 4 min 0 s\n" + mark,
-		notify.Failed:         "❌ The action did not help\ncheckout\n" + figures + mark,
+		notify.Recovered:      "✅ Recovered\ncheckout\nThe service is healthy again 45s after restart was run.\n" + measured + "It lasted 4 min 0 s\n" + mark,
+		notify.Failed:         "❌ The action did not help\ncheckout\nNothing more runs by itself: a person must look. The service is still not healthy 5m after restart was run.\n" + measured + mark,
 		notify.TargetDown:     "⚠ DOWN\n" + target + figures + mark,
 		notify.TargetUp:       "✅ UP again\n" + target + figures + "It lasted 4 min 0 s\n" + mark,
 		notify.TargetFlapping: "⚠ Keeps failing and recovering\n" + target + figures + mark,

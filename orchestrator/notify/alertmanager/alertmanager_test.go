@@ -46,9 +46,9 @@ func TestPayload(t *testing.T) {
 	}
 	want := `[{"labels":{"alertname":"CountersignIncident","incident_id":"inc-abc123-1685000000","service":"checkout","severity":"critical","source":"countersign","tenant":"local"},` +
 		`"annotations":{"approval":"Nothing will run without your approval.",` +
-		`"changes":"3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3); 9m ago — flag new-checkout",` +
+		`"changes":"3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3); 9m earlier — flag new-checkout",` +
 		`"description":"checkout\nRequests are slow since 03:00.\nP95 1847 ms · errors 8 % · score 61 of 100\nLikely cause: the connection pool is exhausted ` +
-		`(3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %",` +
+		`(3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %",` +
 		`"ledger":"ledger 1234 · abcd1234","link":"` + notifytest.Link + `","link_until":"the link works until 03:09:05 UTC",` +
 		`"summary":"⚠ Action recommended: checkout – Requests are slow since 03:00."},` +
 		`"startsAt":"2026-11-20T03:00:05Z","endsAt":"2026-11-21T03:04:05Z","generatorURL":"https://console.example/incidents/inc-abc123"}]`

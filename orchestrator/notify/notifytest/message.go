@@ -20,10 +20,14 @@ func Message(event notify.Event) notify.Message {
 		ID: "eff-1234-" + string(event), Event: event, Tenant: "local", Service: "checkout", IncidentID: "inc-abc123-1685000000",
 		At: Now, Began: Now.Add(-4 * time.Minute), Issue: "Requests are slow since 03:00.",
 		P95MS: number(1847.3), ErrorRate: number(0.08), Score: number(61),
-		Cause: "the connection pool is exhausted", Changes: []string{`3m ago — a1b2c3d "Fix checkout query" (ana, +12/−3)`, "9m ago — flag new-checkout"},
+		Cause: "the connection pool is exhausted", Changes: []string{`3m earlier — a1b2c3d "Fix checkout query" (ana, +12/−3)`, "9m earlier — flag new-checkout"},
 		Confidence: number(0.87), Ledger: notify.Mark{Size: 1234, Root: "abcd1234efgh5678"}, DetailURL: "https://console.example/incidents/inc-abc123",
 	}
 	switch event {
+	case notify.Recovered:
+		m.Issue = "The service is healthy again 45s after restart was run."
+	case notify.Failed:
+		m.Issue = "Nothing more runs by itself: a person must look. The service is still not healthy 5m after restart was run."
 	case notify.Validated, notify.Escalation:
 		m.Link, m.Expires = Link, Now.Add(5*time.Minute)
 	case notify.TargetDown, notify.TargetUp, notify.TargetFlapping:

@@ -39,7 +39,7 @@ func TestPayload(t *testing.T) {
 	want := `{"text":"⚠ Action recommended: checkout – Requests are slow since 03:00.","mrkdwn":false,"unfurl_links":false,"unfurl_media":false,"blocks":[` +
 		`{"type":"header","text":{"type":"plain_text","text":"⚠ Action recommended","emoji":false}},` +
 		`{"type":"section","text":{"type":"plain_text","text":"checkout\nRequests are slow since 03:00.\nP95 1847 ms · errors 8 % · score 61 of 100\n` +
-		`Likely cause: the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %","emoji":false}},` +
+		`Likely cause: the connection pool is exhausted (3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\nConfidence: 87 %","emoji":false}},` +
 		`{"type":"section","text":{"type":"mrkdwn","text":"👉 *\u003c` + notifytest.Link + `|Look and decide\u003e*"}},` +
 		`{"type":"context","elements":[{"type":"plain_text","text":"Nothing will run without your approval.\nThe link works until 03:09:05 UTC.\nledger 1234 · abcd1234","emoji":false}]}]}`
 	if string(r.Body) != want {

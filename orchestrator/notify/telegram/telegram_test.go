@@ -43,7 +43,7 @@ func TestPayload(t *testing.T) {
 	}
 	want := `{"chat_id":-1001234567890,"message_thread_id":12,` +
 		`"text":"⚠ Action recommended\ncheckout\nRequests are slow since 03:00.\nP95 1847 ms · errors 8 % · score 61 of 100\n` +
-		`Likely cause: the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\n` +
+		`Likely cause: the connection pool is exhausted (3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)\n` +
 		`Confidence: 87 %\nThe link works until 03:09:05 UTC.\nNothing will run without your approval.\nledger 1234 · abcd1234",` +
 		`"link_preview_options":{"is_disabled":true},"disable_notification":false,` +
 		`"reply_markup":{"inline_keyboard":[[{"text":"Look and decide","url":"` + notifytest.Link + `"}]]}}`

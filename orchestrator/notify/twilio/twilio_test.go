@@ -72,7 +72,7 @@ func TestMessageForm(t *testing.T) {
 	want := url.Values{
 		"To": {"whatsapp:+15551234567"}, "From": {"whatsapp:+15557654321"}, "ContentSid": {decision},
 		"ContentVariables": {`{"1":"⚠ Action recommended","2":"checkout","3":"Requests are slow since 03:00.","4":"P95 1847 ms · errors 8 % · score 61 of 100",` +
-			`"5":"the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)","6":"87 %","7":"ledger 1234 · abcd1234",` +
+			`"5":"the connection pool is exhausted (3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)","6":"87 %","7":"ledger 1234 · abcd1234",` +
 			`"8":"` + strings.TrimPrefix(notifytest.Link, notifytest.Base) + `"}`},
 	}
 	if form.Encode() != want.Encode() {

@@ -57,7 +57,7 @@ func TestPayload(t *testing.T) {
 		`"event":"validated","tenant_id":"local","service":"checkout","incident_id":"inc-abc123-1685000000","severity":"critical",` +
 		`"title":"⚠ Action recommended","issue":"Requests are slow since 03:00.","started_at":"2026-11-20T03:00:05Z",` +
 		`"p95_ms":1847.3,"error_rate":0.08,"score":61,"cause":"the connection pool is exhausted",` +
-		`"changes":["3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3)","9m ago — flag new-checkout"],"confidence":0.87,` +
+		`"changes":["3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3)","9m earlier — flag new-checkout"],"confidence":0.87,` +
 		`"link":"` + notifytest.Link + `","expires_at":"2026-11-20T03:09:05Z","ledger":{"size":1234,"root":"abcd1234efgh5678"},` +
 		`"detail_url":"https://console.example/incidents/inc-abc123","text":"`
 	if !strings.HasPrefix(string(r.Body), want) {

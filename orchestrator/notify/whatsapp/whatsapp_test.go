@@ -46,7 +46,7 @@ func TestPayloadOfADecision(t *testing.T) {
 		`"template":{"name":"countersign_decision","language":{"code":"en_US"},"components":[{"type":"body","parameters":[` +
 		`{"type":"text","text":"⚠ Action recommended"},{"type":"text","text":"checkout"},{"type":"text","text":"Requests are slow since 03:00."},` +
 		`{"type":"text","text":"P95 1847 ms · errors 8 % · score 61 of 100"},` +
-		`{"type":"text","text":"the connection pool is exhausted (3m ago — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)"},` +
+		`{"type":"text","text":"the connection pool is exhausted (3m earlier — a1b2c3d \"Fix checkout query\" (ana, +12/−3) and 1 more)"},` +
 		`{"type":"text","text":"87 %"},{"type":"text","text":"ledger 1234 · abcd1234"}]},` +
 		`{"type":"button","sub_type":"url","index":"0","parameters":[{"type":"text","text":"` + strings.TrimPrefix(notifytest.Link, notifytest.Base) + `"}]}]},` +
 		`"biz_opaque_callback_data":"eff-1234-validated"}`

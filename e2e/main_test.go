@@ -34,7 +34,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil { // what runs side by side mostly waits
+	if err := flag.Set("test.parallel", "10"); err != nil { // what runs side by side mostly waits
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

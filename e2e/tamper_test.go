@@ -98,6 +98,7 @@ func (s *tamperScene) options(l *tamperLog, mode tamperMode) verify.Options {
 // and what docs/LEDGER.md says that no verification can find alone, verifies;
 // the latter is found with a checkpoint that was kept.
 func TestTamper(t *testing.T) {
+	t.Parallel()
 	s := newTamperScene(t)
 	s.makeLong(t)
 	m := newTamperMatrix()

@@ -166,6 +166,9 @@ func TestApprovalMendsTheAPI(t *testing.T) {
 	a.live(t)
 	links := a.awaitLinks(t, 2)
 	eventually(t, "four receipts should be on record", func() bool { return len(a.entries(t, "effect.receipt")) == 4 })
+	if page := string(get(t, links[0])); !strings.Contains(page, "Slow: 95 of 100 requests take up to 4") {
+		t.Errorf("the page does not say in plain words what is wrong:\n%s", page)
+	}
 	before := len(a.entries(t, ""))
 	// Whoever fetches links without tapping changes nothing.
 	for _, method := range []string{"GET", "HEAD", "GET"} {

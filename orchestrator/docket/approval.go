@@ -1,6 +1,7 @@
 package docket
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -179,8 +180,8 @@ func (d *Docket) page(k *desk, q *incident.Asked, c approval.Claims) approval.Vi
 		verdict := k.seen.decision.Verdict
 		score := verdict.HealthScore.Score
 		v.Status, v.Score, v.P95MS, v.ErrorRate = string(verdict.Status), &score, verdict.Metrics.OverallP95MS, verdict.Metrics.ErrorRate
-		if r.End == nil && k.seen.decision.Why != "" {
-			v.Issue = k.seen.decision.Why
+		if r.End == nil {
+			v.Issue = cmp.Or(k.seen.issue, k.seen.decision.Why, v.Issue)
 		}
 	}
 	return v

@@ -20,7 +20,7 @@ func (d *Docket) observe(ctx context.Context, k *desk, o incident.Observation) {
 	}
 	now := d.now()
 	o.Plan = d.plan(k)
-	k.seen = &sight{at: d.cfg.Now(), decision: o.Decision}
+	k.seen = &sight{at: d.cfg.Now(), decision: o.Decision, issue: o.Issue()}
 	drafts, err := k.state.Step(o, now)
 	if err == nil && opens(drafts) {
 		o.Changes = d.changes(k.tenant.ID, o.Input.Time)

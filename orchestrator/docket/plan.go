@@ -29,6 +29,7 @@ type Contact struct {
 type sight struct {
 	at       time.Time
 	decision policy.Decision
+	issue    string // what is wrong, in plain words; empty when there are none
 }
 
 // plan is what can be done about a tenant's incidents.

@@ -80,7 +80,7 @@ func (o Observation) opened(id string, lines []string, targets []string) message
 	if len(lines) > 0 {
 		text += " Changed just before: " + lines[0] + more(len(lines)-1)
 	}
-	return message{effect: Notification, event: EventIncident, text: text, issue: o.issue(), targets: targets}
+	return message{effect: Notification, event: EventIncident, text: text, issue: o.Issue(), targets: targets}
 }
 
 func more(n int) string {
@@ -101,19 +101,19 @@ func (o Observation) validated(id string, held time.Duration, why string, asked 
 	if asked {
 		text += " Nothing will run without your approval."
 	}
-	return message{effect: Notification, event: EventValidated, text: text, issue: o.issue()}
+	return message{effect: Notification, event: EventValidated, text: text, issue: o.Issue()}
 }
 
 // asked tells that people are asked, of an incident that was validated before.
 func (o Observation) asked(id, why, proposed string) message {
 	text := fmt.Sprintf("%s: %s The incident %s still holds. %s Nothing will run without your approval.",
 		o.Service, sentence(clean(why, maxPhrase)), id, sentence(clean(proposed, maxPhrase)))
-	return message{effect: ApprovalLink, event: EventValidated, text: text, issue: o.issue()}
+	return message{effect: ApprovalLink, event: EventValidated, text: text, issue: o.Issue()}
 }
 
 func (o Observation) link(id string) message {
 	text := fmt.Sprintf("%s: a link to look at the incident %s and to decide what is done.", o.Service, id)
-	return message{effect: ApprovalLink, event: EventValidated, text: text, issue: o.issue()}
+	return message{effect: ApprovalLink, event: EventValidated, text: text, issue: o.Issue()}
 }
 
 func (o Observation) wouldRun(id, action string) message {

@@ -10,10 +10,10 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
-// issue says in plain words what is wrong, once and with its limit: what of the
+// Issue says in plain words what is wrong, once and with its limit: what of the
 // traffic breaches most gravely, and which target is DOWN. It is empty when nothing
 // that breaches has such words; then the decision's own have to do.
-func (o Observation) issue() string {
+func (o Observation) Issue() string {
 	var traffic, target string
 	for _, b := range o.Decision.Breaches {
 		switch {

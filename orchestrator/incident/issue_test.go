@@ -26,7 +26,7 @@ func TestIssue(t *testing.T) {
 	} {
 		o := Observation{Policy: policy.Default(), Decision: policy.Decision{Breaches: breaches}}
 		o.Decision.Verdict.Metrics.OverallP95MS, o.Decision.Verdict.Metrics.ErrorRate = &p95, &rate
-		if got := o.issue(); got != want {
+		if got := o.Issue(); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

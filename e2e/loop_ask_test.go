@@ -32,7 +32,7 @@ func TestWhoAsksDoesNotApproveAlone(t *testing.T) {
 		return fmt.Sprintf(requestConfig, l.public, l.receiver, l.inbox.URL(), l.secret, pager.URL())
 	})
 	l.live(t)
-	l.set(t, demo.Faults{ErrorRate: 0.5})
+	l.set(t, demo.Faults{ErrorRate: 0.2})
 	eventuallyWithin(t, time.Minute, "the policy should ask", func() bool { return len(l.links(t)) == 1 })
 	id := l.incidents(t)[0].ID
 	said := l.command(t, "incident", "ask", id, "--action", "roll-back", "--who", "ana", "--reason", "the deployment did it", "--admin", l.admin, "--data", l.data)

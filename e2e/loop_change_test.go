@@ -33,7 +33,7 @@ func (l *loop) shadow(t *testing.T, to string) {
 func TestGoingLiveAsks(t *testing.T) {
 	t.Parallel()
 	l := startMendable(t, "")
-	l.set(t, demo.Faults{ErrorRate: 0.5})
+	l.set(t, demo.Faults{ErrorRate: 0.2})
 	l.awaitStage(t, time.Minute, "VALIDATED")
 	if page := l.page(); strings.Contains(page, "<article>") {
 		t.Fatalf("in shadow mode\n%s", page)
@@ -62,7 +62,7 @@ func TestChangedPolicyAsksAnew(t *testing.T) {
 	t.Parallel()
 	l := startMendable(t, "")
 	l.live(t)
-	l.set(t, demo.Faults{ErrorRate: 0.5})
+	l.set(t, demo.Faults{ErrorRate: 0.2})
 	eventuallyWithin(t, time.Minute, "people should be asked", func() bool { return len(l.links(t)) == 1 })
 	old := form(t, l.links(t)[0])
 	policy := filepath.Join(filepath.Dir(l.data), "policy.yaml")

@@ -322,7 +322,7 @@ func mustSurvive(t *testing.T, at string, idempotent bool) {
 		return fmt.Sprintf(crashConfig, l.public, l.receiver, l.inbox.URL(), l.secret, idempotent)
 	})
 	c.live(t)
-	c.set(t, demo.Faults{ErrorRate: 0.5})
+	c.set(t, demo.Faults{ErrorRate: 0.2})
 	if !idempotent {
 		c.mendLate(t)
 	}

@@ -79,7 +79,7 @@ func TestEscalation(t *testing.T) {
 		return fmt.Sprintf(escalationConfig, l.public, l.receiver, l.secret, server.URL, l.inbox.URL(), token, pager.URL())
 	})
 	l.live(t)
-	l.set(t, demo.Faults{ErrorRate: 0.5})
+	l.set(t, demo.Faults{ErrorRate: 0.2})
 	inbox, later := "http://"+l.inbox.Addr()+"/", "http://"+pager.Addr()+"/"
 	eventuallyWithin(t, time.Minute, "the second person should be asked", func() bool { return strings.Contains(asks(later), "Nobody has decided yet") })
 	asked := l.entries(t, "incident.validated")

@@ -26,7 +26,7 @@ func TestFullDiskIsToldOf(t *testing.T) {
 	l.live(t)
 	before := len(l.entries(t, ""))
 	v.fill("ballast")
-	l.set(t, demo.Faults{ErrorRate: 0.5})
+	l.set(t, demo.Faults{ErrorRate: 0.2})
 	eventuallyWithin(t, time.Minute, "people should be told", func() bool { return strings.Contains(l.page(), "nothing can be approved or run") })
 	time.Sleep(5 * time.Second) // some ticks more
 	if page := l.page(); strings.Count(page, "<article>") != 1 || len(l.received()) != 0 || len(l.incidents(t)) != 0 {

@@ -65,8 +65,12 @@ func askedText(r api.Requested) string {
 	if !r.Recorded {
 		text = fmt.Sprintf("nothing was changed: %s has asked for %s about %s already; ", r.Who, r.Action, r.Incident)
 	}
-	if r.Stage == incident.Validated {
+	switch {
+	case r.Stage != incident.Validated:
+	case r.Recorded:
 		return text + "people are asked within seconds"
+	default:
+		return text + "people are asked, and the page behind a link says where it stands"
 	}
 	return text + "people are asked once the incident is " + string(incident.Validated)
 }

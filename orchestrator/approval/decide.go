@@ -20,7 +20,8 @@ type Circumstances struct {
 	ActionDigest, PolicyDigest string
 	// Recovered says that the service is healthy again, recorded or not.
 	Recovered bool
-	Shadow    bool
+	// Shadow says that shadow mode is on, Withdrawn that it was on since this was asked.
+	Shadow, Withdrawn bool
 }
 
 // OutcomeKind is where a request stands for the holder of a link.
@@ -83,6 +84,8 @@ func (r *Request) Stand(c Claims, n Circumstances) Outcome {
 		return refuse(OtherPolicy)
 	case n.Shadow:
 		return refuse(InShadow)
+	case n.Withdrawn:
+		return refuse(Withdrawn)
 	case r.approved(c.Contact):
 		o.Kind, o.Reason, o.By = Waiting, SamePerson, c.Contact
 		i := slices.IndexFunc(r.Approvals, func(a Approval) bool { return samePerson(a.Contact, c.Contact) })

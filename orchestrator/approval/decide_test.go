@@ -150,6 +150,7 @@ func TestTapsThatCountForNothing(t *testing.T) {
 		"the action is gone": {func(s *scene, _ *Claims) { s.around.ActionDigest = "" }, Refused, OtherAction},
 		"the policy":         {func(s *scene, _ *Claims) { s.around.PolicyDigest = other }, Refused, OtherPolicy},
 		"shadow":             {func(s *scene, _ *Claims) { s.around.Shadow = true }, Refused, InShadow},
+		"withdrawn":          {func(s *scene, _ *Claims) { s.around.Withdrawn = true }, Refused, Withdrawn},
 		"asked anew": {func(s *scene, _ *Claims) {
 			s.record(Step{Kind: StepAsked, At: s.now, Tenant: tenant, Incident: incident, ActionDigest: other, PolicyDigest: policy, Risk: Low, Quorum: 1})
 			s.around.ActionDigest = other

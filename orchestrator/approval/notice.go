@@ -31,6 +31,7 @@ var mends = map[Reason]string{
 	UnknownLink:   "Open the link from the latest message.",
 	SamePerson:    "Somebody else has to approve as well. You may still reject.",
 	Requester:     "Somebody else has to approve. You may still reject.",
+	Withdrawn:     "If the service is still ill, a new message follows: open the link in that one.",
 	InShadow:      "Whoever runs Countersign can go live with countersign shadow off.",
 	CrossSite:     "Open the link from the message, and decide on the page it leads to.",
 	NoForm:        "Open the link from the message, and decide on the page it leads to.",
@@ -52,6 +53,8 @@ func refusalNotice(why Reason) notice {
 		n.title = "Somebody else must approve"
 	case InShadow:
 		n.title = "Shadow mode is on"
+	case Withdrawn:
+		n.title = "Shadow mode was on"
 	case CrossSite, NoForm:
 		n.title = "Not decided"
 	}

@@ -320,7 +320,7 @@ func TestFigures(t *testing.T) {
 
 func TestEveryReasonHasItsWords(t *testing.T) {
 	for _, why := range []Reason{Malformed, Forged, Altered, TooEarly, TooLate, OtherTenant, OtherIncident, OtherAction, OtherPolicy, UnknownLink,
-		UsedUp, SamePerson, Requester, InShadow, HasRecovered, CrossSite, NoForm} {
+		UsedUp, SamePerson, Requester, InShadow, Withdrawn, HasRecovered, CrossSite, NoForm} {
 		if sentences[why] == "" || !strings.HasSuffix((&Error{why}).Error(), sentences[why]) {
 			t.Errorf("%s has no sentence", why)
 		}

@@ -24,6 +24,7 @@ const (
 	SamePerson    Reason = "same_person"  // has approved already; another must
 	Requester     Reason = "requester"    // asked for it, and would be the only one to approve
 	InShadow      Reason = "shadow_mode"
+	Withdrawn     Reason = "withdrawn" // shadow mode was on meanwhile, and nobody has been asked anew yet
 	HasRecovered  Reason = "recovered" // there is nothing to mend any more
 )
 
@@ -54,6 +55,7 @@ var sentences = map[Reason]string{
 	SamePerson:    "you have approved this already, and one person counts once",
 	Requester:     "you asked for this yourself, and an action of high risk needs the approval of somebody else",
 	InShadow:      "shadow mode is on, so that nothing may be run",
+	Withdrawn:     "shadow mode was on in the meantime, by which what was asked was withdrawn",
 	HasRecovered:  "the service has recovered in the meantime",
 	CrossSite:     "the decision was sent from another site than this one",
 	NoForm:        "the decision was not sent from the page of this link",

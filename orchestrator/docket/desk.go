@@ -122,6 +122,7 @@ func (k *desk) publish(ready bool, trouble string) {
 	if ready && k.stopped == "" {
 		v.Shadow, v.ShadowSince, v.Targets = k.state.Shadow, k.state.ShadowSince, maps.Clone(k.state.Targets)
 		v.Incident, v.Open = k.open()
+		v.Uncleared = k.state.After != nil
 		if v.Incident != nil {
 			v.Asked = k.state.Asked(v.Incident.IncidentID)
 		}

@@ -109,7 +109,10 @@ type View struct {
 	// Incident is the open one as the health document has it, and Open its
 	// summary; both nil while there is none.
 	Incident *health.Incident
-	Open     *incident.Summary
+	// Uncleared says that the last incident has ended and left a service that is not
+	// healthy: that it is again is recorded and told.
+	Uncleared bool
+	Open      *incident.Summary
 	// Asked is the question about the open incident, nil when nothing was asked.
 	Asked *incident.Asked
 	// Targets are those that the ledger has something of, by name.

@@ -70,7 +70,8 @@ func (d *Docket) Mark(ctx context.Context, tenant, id, verdict, who, note string
 // VALIDATED yet. Asked once more by the same contact nothing is recorded, and
 // recorded is false. Errors: ErrRefused, with a sentence that says why, and those of
 // SetShadow.
-func (d *Docket) Ask(ctx context.Context, tenant, id, action, who, reason string) (stage incident.Stage, recorded bool, err error) {
+func (d *Docket) Ask(ctx context.Context, tenant, id, action, who, reason string) (at incident.Stage, recorded bool, err error) {
+	var stage incident.Stage // written by Run, which may do so after ctx has ended
 	recorded, err = d.place(&order{ctx: ctx, desk: d.desk(tenant), fresh: true, draft: func(k *desk) ([]incident.Draft, error) {
 		if !k.state.Has(id) {
 			return nil, fmt.Errorf("the incident %q of %q is %w: countersign incident list has those there are", cut(id), cut(tenant), ErrNotFound)

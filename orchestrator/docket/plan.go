@@ -62,7 +62,7 @@ func (d *Docket) contacts(k *desk) []Contact {
 // circumstances are those of a decision about a question that is made now. What
 // shadow mode has withdrawn cannot be decided until people are asked anew.
 func (d *Docket) circumstances(k *desk, q *incident.Asked) approval.Circumstances {
-	n := approval.Circumstances{Time: d.now(), PolicyDigest: d.digest, Shadow: k.state.Shadow || q.Withdrawn}
+	n := approval.Circumstances{Time: d.now(), PolicyDigest: d.digest, Shadow: k.state.Shadow, Withdrawn: q.Withdrawn}
 	if _, there := d.cfg.Actions.Find(q.Request.ActionDigest); there {
 		n.ActionDigest = q.Request.ActionDigest
 	}

@@ -34,6 +34,7 @@ type unrecorded struct {
 	ticks int       // with a breach and a problem, in a row
 	last  time.Time // when people were told of trouble
 	told  bool      // of trouble, and not of its end
+	known bool      // since then, that the ledger has an incident, of whose end it tells
 }
 
 // notice is what people must be told because of an observation, empty when nothing.
@@ -52,14 +53,16 @@ func (u *unrecorded) notice(v View, o incident.Observation) (event, text string)
 	}
 	now := o.Input.Time
 	rested := now.Before(u.last) || now.Sub(u.last) >= unrecordedRest
+	followed := v.Incident != nil || v.Uncleared
+	u.known = u.known || followed
 	switch {
 	case u.ticks >= unrecordedTicks && !u.told && rested:
-		u.told, u.last = true, now
+		u.told, u.last, u.known = true, now, followed
 		// What counts comes first: a message has little room.
 		return incident.EventIncident, "the ledger takes no entries, so that nothing can be approved or run: " + o.Decision.Why
-	case u.told && v.Incident != nil && !lost:
+	case u.told && u.known && !lost:
 		u.told = false // what follows is told by the ledger
-	case u.told && v.Incident == nil && o.Decision.Recovered:
+	case u.told && !u.known && o.Decision.Recovered:
 		u.told = false
 		return incident.EventRecovered, "it is healthy again: " + o.Decision.Why
 	}

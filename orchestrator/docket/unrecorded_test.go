@@ -89,6 +89,7 @@ func TestToldBesideTheLedger(t *testing.T) {
 				close(hang)
 				synctest.Wait()
 				s.sees(calm("payments"))
+				s.sees(calm("payments"))
 				if got := told.events(); got != c.want || len(o.made()) != 0 {
 					t.Errorf("in the end told %q, and %d actions ran", got, len(o.made()))
 				}

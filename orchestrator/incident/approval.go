@@ -238,6 +238,10 @@ func (s *State) foldAsked(e Entry) error {
 	return nil
 }
 
+func needs(approvals int, risk approval.Risk) string {
+	return fmt.Sprintf("%d approvals, %s risk", approvals, clean(string(risk), maxName))
+}
+
 // ask begins a question about what is proposed.
 func (s *State) ask(e Entry, p *Proposal, asked approval.Step) error {
 	switch {
@@ -249,6 +253,9 @@ func (s *State) ask(e Entry, p *Proposal, asked approval.Step) error {
 			proposed = p.Digest
 		}
 		return &IllegalError{"something else is asked about " + e.IncidentID + " than was proposed", proposed, clean(e.ActionDigest, maxName)}
+	}
+	if p.Approvals != asked.Quorum || p.Risk != asked.Risk {
+		return &IllegalError{"the question about " + e.IncidentID + " is not of what was proposed", needs(p.Approvals, p.Risk), needs(asked.Quorum, asked.Risk)}
 	}
 	if err := s.checkSubmitter(e, asked); err != nil {
 		return err
@@ -262,10 +269,9 @@ func (s *State) ask(e Entry, p *Proposal, asked approval.Step) error {
 		Service: e.Service, StartedAt: s.Open.StartedAt, Reason: s.Open.Reason, Cause: s.Open.cause(), Changes: s.Open.Changes,
 		Because: p.Because, Errors: errorsAlone(s.Open.Joined),
 	}
-	// Links of the question before stay known, so that a page can say why they are void.
 	i := s.find(e.IncidentID)
-	if i >= 0 && len(s.questions[i].Request.Links) <= maxKnownLinks {
-		q.Request = s.questions[i].Request.Clone()
+	if i >= 0 {
+		q.Request = followUp(s.questions[i].Request)
 	}
 	if err := q.Request.Apply(asked); err != nil {
 		return &IllegalError{"the question about " + e.IncidentID + " is not legal", "", clean(err.Error(), maxPhrase)}
@@ -277,6 +283,15 @@ func (s *State) ask(e Entry, p *Proposal, asked approval.Step) error {
 	kept := s.questions[max(0, len(s.questions)-maxQuestions+1):]
 	s.questions = append(append([]*Asked(nil), kept...), q)
 	return nil
+}
+
+// followUp is what a further question about an incident begins with. Links of the one
+// before stay known, so that a page can say why they are void.
+func followUp(before *approval.Request) *approval.Request {
+	if len(before.Links) > maxKnownLinks {
+		return new(approval.Request)
+	}
+	return before.Clone()
 }
 
 // maxKnownLinks is how many links of earlier questions about an incident stay known:

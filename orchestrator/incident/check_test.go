@@ -145,6 +145,8 @@ func TestBrokenRules(t *testing.T) {
 		"id of before":            {change(27, func(e *Entry) { e.IncidentID = "inc-000000-2" }), 27, "later than those before", "later than inc-", "inc-000000-2"},
 		"nameless tenant":         {change(27, func(e *Entry) { e.TenantID = "" }), 27, "does not say whose it is", "tenant_id", ""},
 		"without quorum":          {without(17), 18, "approval of inc-", "", "authorized with 1 of 2 approvals"},
+		"asked for less":          {change(12, func(e *Entry) { e.about()["quorum"] = 1.0 }), 12, "not of what was proposed", "2 approvals, low risk", "1 approvals, low risk"},
+		"asked at less risk":      {change(12, func(e *Entry) { e.about()["risk"] = "medium" }), 12, "not of what was proposed", "2 approvals, low risk", "2 approvals, medium risk"},
 		"asked in another's name": {change(12, func(e *Entry) { e.about()["submitted_by"] = "human:ben" }), 12, "not in the name of who asked", "policy", "human:ben"},
 		"asked in nobody's name":  {insert(12, requested), 13, "not in the name of who asked", "human:ben", "policy"},
 		"requested by the policy": {insert(12, func(s []Entry) Entry { e := requested(s); e.Actor = ActorPolicy; return e }), 12, "may not take this step", "human:*", "policy"},
@@ -153,6 +155,11 @@ func TestBrokenRules(t *testing.T) {
 		"requested of nothing":    {insert(12, func(s []Entry) Entry { e := requested(s); e.ActionDigest = ""; return e }), 12, "not said which action", "metadata.proposal", ""},
 		"requester alone": {func(s []Entry) []Entry {
 			s = insert(12, requested)(s)
+			for _, e := range s {
+				if p, ok := e.Metadata["proposal"].(map[string]any); ok {
+					p["risk"], p["approvals"] = "high", 1.0
+				}
+			}
 			s[12].about()["risk"], s[12].about()["quorum"], s[12].about()["submitted_by"] = "high", 1.0, "human:ben"
 			return s
 		}, 18, "approval of inc-", "", "asked for an action of high risk, and nobody else approves it"},

@@ -95,7 +95,7 @@ func Replay(c Case, blobs func(sum [32]byte) ([]byte, error)) Replayed {
 			}
 			stage = e.Entry.Stage
 		}
-		s.approval(asked)
+		asked = s.approval(asked)
 		s.action()
 		s.decision()
 		r.Steps = append(r.Steps, s.out)
@@ -125,41 +125,6 @@ func (s *replay) differs(field, recorded, replayed string) {
 func (s *replay) missing(format string, args ...any) {
 	s.out.Outcome = s.out.Outcome.and(Unproven)
 	s.out.Missing = append(s.out.Missing, clean(fmt.Sprintf(format, args...), maxPhrase))
-}
-
-// approval applies the step of approval that an entry is.
-func (s *replay) approval(asked *approval.Request) {
-	tap, ok, err := s.entry.approval()
-	if ok {
-		err = asked.Apply(tap)
-	}
-	if err != nil {
-		s.differs("approval", s.entry.Kind, err.Error())
-	}
-}
-
-// action compares an action and its request with the digests that stand for them.
-func (s *replay) action() {
-	compare := func(file, field, recorded string) {
-		if data, ok := s.blob(file); ok && digestOf(data) != recorded {
-			s.differs(field, recorded, digestOf(data))
-		}
-	}
-	switch s.entry.Kind {
-	case KindOf(Executed):
-		x := s.entry.execution()
-		compare(RequestFile, "request_digest", x.RequestDigest)
-		if key := recovery.Key(s.entry.IncidentID, s.entry.ActionDigest); key != x.Key {
-			s.differs("key", x.Key, key)
-		}
-	case KindOf(Proposed), KindRevised, KindRequested, KindAsked:
-		if s.entry.proposal() == nil {
-			return
-		}
-	default:
-		return
-	}
-	compare(ActionFile, "action_digest", s.entry.ActionDigest)
 }
 
 // records says whether an entry's kind is one that records a decision.

@@ -89,7 +89,7 @@ func (s State) requested(a About, plan Plan, id, name, who string) (recovery.Act
 // already says whether an action that nobody asked for is asked about, or will be.
 func (s State) already(a About, digest string) (string, bool) {
 	if q := s.Asking(); q != nil {
-		return "people are asked about", q.Request.SubmittedBy == "" && q.Request.ActionDigest == digest && q.Request.PolicyDigest == a.PolicyDigest
+		return "people are asked about", s.Open.Wanted == nil && q.Request.SubmittedBy == "" && q.Request.ActionDigest == digest && q.Request.PolicyDigest == a.PolicyDigest
 	}
 	p := s.Open.Proposal
 	return "the policy proposes", s.Open.Wanted == nil && p != nil && p.Digest == digest

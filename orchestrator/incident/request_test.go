@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,49 @@ func TestAskedForAcrossShadowMode(t *testing.T) {
 	got := s.step(s.breached("z_score"))
 	s.wants("asked anew", got, anew...)
 	if about, _ := got[0].Metadata["approval"].(map[string]any); about["submitted_by"] != "human:ana" {
+		t.Errorf("%+v", got[0])
+	}
+}
+
+// TestAskedForManyTimes has two people ask for one thing and another by turns, until
+// links of the first questions are forgotten: the replay forgets the same ones.
+func TestAskedForManyTimes(t *testing.T) {
+	s := asked(t, shed, risky)
+	for i := range 12 {
+		s.plan.Contacts = append(s.plan.Contacts, fmt.Sprintf("guest-%d", i))
+	}
+	for i := range 24 {
+		s.request([]string{"roll-back", "shed"}[i%2], "ana", "")
+		s.pass(5 * time.Second)
+		s.wants("asked anew", s.step(s.breached("z_score"))[:1], KindAsked)
+	}
+	links := 0
+	for _, e := range entriesOf(s) {
+		if e.Kind == KindOffered {
+			links++
+		}
+	}
+	if links < 257 {
+		t.Fatalf("only %d links", links)
+	}
+	for _, step := range s.replayed(func(*Entry) {}).Steps {
+		for _, d := range step.Differences {
+			if d.Field == "approval" {
+				t.Errorf("entry %d: %s", step.Index, d.Replayed)
+			}
+		}
+	}
+}
+
+// TestAskedForByAnother: while a wish is not asked about yet, another may still wish for
+// what people are asked about now.
+func TestAskedForByAnother(t *testing.T) {
+	s := asked(t, shed, risky)
+	s.request("roll-back", "ana", "")
+	s.request("shed", "ben", "")
+	s.pass(5 * time.Second)
+	got := s.step(s.breached("z_score"))
+	if about, _ := got[0].Metadata["approval"].(map[string]any); got[0].Kind != KindAsked || about["submitted_by"] != "human:ben" || got[0].ActionDigest != shed.Digest() {
 		t.Errorf("%+v", got[0])
 	}
 }

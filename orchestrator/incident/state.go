@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/approval"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
 )
 
@@ -87,7 +88,12 @@ type Open struct {
 
 // Proposal names the action that is proposed.
 // Because says in plain words what speaks for it.
-type Proposal struct{ Action, Title, Digest, Because string }
+type Proposal struct {
+	Action, Title, Digest, Because string
+	// Risk and Approvals are the action's; 0 approvals when the entry does not say.
+	Risk      approval.Risk
+	Approvals int
+}
 
 // NewState is the state before the first entry: in shadow, nothing open.
 func NewState(tenant string) *State {
@@ -241,7 +247,15 @@ func (e Entry) proposal() *Proposal {
 	if name == "" || e.ActionDigest == "" {
 		return nil
 	}
-	return &Proposal{Action: clean(name, maxName), Title: clean(title, maxName), Digest: clean(e.ActionDigest, maxName), Because: clean(because, maxPhrase)}
+	risk, _ := m["risk"].(string)
+	p := &Proposal{Action: clean(name, maxName), Title: clean(title, maxName), Digest: clean(e.ActionDigest, maxName), Because: clean(because, maxPhrase), Risk: approval.Risk(risk)}
+	switch n := m["approvals"].(type) {
+	case int: // of a draft
+		p.Approvals = n
+	case float64:
+		p.Approvals = int(n)
+	}
+	return p
 }
 
 func (s *State) foldCleared(e Entry) error {

@@ -150,7 +150,8 @@ func proposed(entries []incident.Indexed) (title, by string) {
 		if a, ok := e.Entry.Metadata["approval"].(map[string]any); ok && by == "" {
 			by, _ = a["submitted_by"].(string)
 		}
-		if p, ok := e.Entry.Metadata["proposal"].(map[string]any); ok {
+		// A request is only what somebody wants to be asked.
+		if p, ok := e.Entry.Metadata["proposal"].(map[string]any); ok && e.Entry.Kind != incident.KindRequested {
 			title, _ = p["title"].(string)
 			break
 		}

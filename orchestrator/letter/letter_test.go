@@ -39,9 +39,11 @@ func (d *desk) Case(_, id string) (incident.Case, error) {
 	return incident.Case{
 		Summary: incident.Summary{ID: id, StartedAt: begin},
 		Entries: []incident.Indexed{
-			{Index: 7, Entry: incident.Entry{Metadata: map[string]any{"changes": []any{"3m earlier — a1b2c3d Fix checkout query", "9m earlier — deployment"}}}},
+			{Index: 6, Entry: incident.Entry{Metadata: map[string]any{"changes": []any{"3m earlier — a1b2c3d Fix checkout query", "9m earlier — deployment"}}}},
+			{Index: 7, Entry: incident.Entry{Metadata: map[string]any{"proposal": map[string]any{"title": "Restart checkout"}}}},
 			{Index: 8, Entry: incident.Entry{Kind: incident.KindEffectDue, Reason: reason, Metadata: wrong}},
-			{Index: 9, Entry: incident.Entry{Metadata: map[string]any{"proposal": map[string]any{"title": "Restart checkout"}}}},
+			// Wanted by somebody, and not asked yet.
+			{Index: 9, Entry: incident.Entry{Kind: incident.KindRequested, Metadata: map[string]any{"proposal": map[string]any{"title": "Roll back"}}}},
 			{Index: 10, Entry: incident.Entry{Kind: incident.KindEffectDue, Reason: reason, Metadata: wrong}},
 			{Index: 11, Entry: incident.Entry{Kind: incident.KindAsked, Metadata: map[string]any{
 				"proposal": map[string]any{"title": "Roll back"}, "approval": map[string]any{"submitted_by": "human:ben"}}}},

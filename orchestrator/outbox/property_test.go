@@ -153,8 +153,12 @@ func (w *world) checkTold(state *State, index uint64, ends map[key]Outcome) {
 	}
 	if ends[key{letter.id("", First), 0}] == Withdrawn {
 		for _, e := range w.entries[index:] {
-			if e.Entry.Kind == incident.KindShadowOn && e.Entry.TenantID == letter.Tenant {
+			switch {
+			case e.Entry.TenantID != letter.Tenant:
+			case e.Entry.Kind == incident.KindShadowOn:
 				return
+			case letter.Asks && e.Index > index && e.Entry.Kind == incident.KindEffectDue && e.Entry.Metadata["effect"] == incident.ApprovalLink:
+				return // people were asked about something else since
 			}
 		}
 		w.t.Errorf("effect %d was withdrawn without a reason", index)

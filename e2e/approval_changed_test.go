@@ -83,9 +83,7 @@ func TestApprovalOfWhatHasChanged(t *testing.T) {
 			}
 			eventually(t, "people should be asked anew", func() bool { return len(a.links(t)) > len(links) })
 			a.mustTap(t, "confirm", form(t, a.links(t)[0]), 200, "Approved")
-			ended := a.awaitStage(t, 12*tick, "RESOLVED")
-			a.mustHaveRun(t)
-			a.mustReplay(t, ended.ID)
+			a.mustBeMended(t)
 		})
 	}
 }

@@ -158,6 +158,14 @@ func (a *asking) mustHaveRun(t *testing.T) {
 	}
 }
 
+// mustBeMended waits until the action has helped, and makes sure of how it came to it.
+func (a *asking) mustBeMended(t *testing.T) {
+	t.Helper()
+	ended := a.awaitStage(t, 12*tick, "RESOLVED")
+	a.mustHaveRun(t)
+	a.mustReplay(t, ended.ID)
+}
+
 // TestApprovalMendsTheAPI is the whole loop: break, be asked, look, approve, and
 // see it run once, mend the API and verify.
 func TestApprovalMendsTheAPI(t *testing.T) {
@@ -190,9 +198,7 @@ func TestApprovalMendsTheAPI(t *testing.T) {
 	a.mustTap(t, "confirm", second, 409, "Approved already")
 	a.awaitRefusal(t, "used")
 	a.mustTap(t, "confirm", first, 409, "Approved already")
-	ended := a.awaitStage(t, 12*tick, "RESOLVED")
-	a.mustHaveRun(t)
-	a.mustReplay(t, ended.ID)
+	a.mustBeMended(t)
 	eventually(t, "everybody should be told how it ended", func() bool {
 		return strings.Count(string(get(t, "http://"+a.inbox.Addr()+"/")), "<article>") == 6
 	})
@@ -231,9 +237,7 @@ func TestApprovalByManyTapsAtOnce(t *testing.T) {
 	if answers[200] != 1 || answers[200]+answers[409]+answers[429] != 1000 {
 		t.Errorf("the answers are %v", answers)
 	}
-	ended := a.awaitStage(t, 12*tick, "RESOLVED")
-	a.mustHaveRun(t)
-	a.mustReplay(t, ended.ID)
+	a.mustBeMended(t)
 }
 
 // TestApprovalByTwo needs two people, and kills the sidecar between their taps
@@ -252,9 +256,7 @@ func TestApprovalByTwo(t *testing.T) {
 	})
 	a.mustTap(t, "confirm", second, 200, "Approved")
 	a.crash(t)
-	ended := a.awaitStage(t, 12*tick, "RESOLVED")
-	a.mustHaveRun(t)
-	a.mustReplay(t, ended.ID)
+	a.mustBeMended(t)
 }
 
 // TestApprovalIsRefused after the incident was rejected: nothing runs.

@@ -22,6 +22,18 @@ func startMendable(t *testing.T, at string) *loop {
 
 func (l *loop) page() string { return asks("http://" + l.inbox.Addr() + "/") }
 
+// ticks waits until the sidecar has looked n times more.
+func (l *loop) ticks(t *testing.T, n int) {
+	t.Helper()
+	var last int64
+	eventuallyWithin(t, time.Minute, fmt.Sprintf("%d ticks should pass", n), func() bool {
+		if at := l.health(t).Timestamp; at != last {
+			last, n = at, n-1
+		}
+		return n < 0
+	})
+}
+
 // shadow switches shadow mode.
 func (l *loop) shadow(t *testing.T, to string) {
 	t.Helper()
@@ -99,7 +111,7 @@ func TestStormIsShed(t *testing.T) {
 		return fmt.Sprintf(stormConfig, l.public, l.receiver, l.inbox.URL(), l.secret)
 	})
 	l.live(t)
-	time.Sleep(12 * time.Second) // of health, so that it is known what is usual
+	l.ticks(t, 12) // of health, so that it is known what is usual
 	customers(t, &demo.Traffic{Target: l.url, Rate: 80, Seed: 2})
 	l.set(t, demo.Faults{ErrorRate: 0.8})
 	incident := l.awaitStage(t, time.Minute, "VALIDATED")

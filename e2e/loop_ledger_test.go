@@ -28,7 +28,7 @@ func TestFullDiskIsToldOf(t *testing.T) {
 	v.fill("ballast")
 	l.set(t, demo.Faults{ErrorRate: 0.2})
 	eventuallyWithin(t, time.Minute, "people should be told", func() bool { return strings.Contains(l.page(), "nothing can be approved or run") })
-	time.Sleep(5 * time.Second) // some ticks more
+	l.ticks(t, 5)
 	if page := l.page(); strings.Count(page, "<article>") != 1 || len(l.received()) != 0 || len(l.incidents(t)) != 0 {
 		t.Errorf("%d requests, incidents %v, and people see\n%s", len(l.received()), l.incidents(t), page)
 	}

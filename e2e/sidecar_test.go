@@ -141,6 +141,7 @@ func (s *sidecar) expectCounts(t *testing.T, want counts) {
 
 // document is the part of /health/alerts that the tests read.
 type document struct {
+	Timestamp   int64  `json:"timestamp"`
 	Status      string `json:"status"`
 	HealthScore struct {
 		Score float64 `json:"score"`

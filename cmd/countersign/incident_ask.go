@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -36,25 +37,17 @@ func incidentAskCommand() *cli.Command {
 			case who == "":
 				return usageError{"--who names the contact who asks for it; it is recorded, and cannot be left out"}
 			}
-			secret, err := tenantSecret(c)
-			if err != nil {
-				return err
-			}
-			client, err := api.NewClient(c.String(adminFlagName))
-			if err != nil {
-				return usageError{err.Error()}
-			}
-			ctx, stop := interruptible(c)
-			defer stop()
-			asked, err := client.Tenant(c.String("tenant"), secret).Request(ctx, id, action, who, c.String("reason"))
-			if err != nil {
-				return err
-			}
-			if c.Bool("json") {
-				return unprinted(printJSON(c, asked))
-			}
-			_, err = fmt.Fprintln(c.App.Writer, printable(oneLine(askedText(asked))))
-			return unprinted(err)
+			return askTenant(c, func(ctx context.Context, t *api.TenantClient) error {
+				asked, err := t.Request(ctx, id, action, who, c.String("reason"))
+				if err != nil {
+					return err
+				}
+				if c.Bool("json") {
+					return unprinted(printJSON(c, asked))
+				}
+				_, err = fmt.Fprintln(c.App.Writer, printable(oneLine(askedText(asked))))
+				return unprinted(err)
+			})
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -32,21 +33,14 @@ func incidentMarkCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			secret, err := tenantSecret(c)
-			if err != nil {
-				return err
-			}
-			client, err := api.NewClient(c.String(adminFlagName))
-			if err != nil {
-				return usageError{err.Error()}
-			}
-			ctx, stop := interruptible(c)
-			defer stop()
-			if err := client.Tenant(c.String("tenant"), secret).Mark(ctx, id, verdict, c.String("who"), c.String("note")); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(c.App.Writer, "recorded: %s says of %s: %s\n", printable(oneLine(c.String("who"))), printable(id), strings.ReplaceAll(verdict, "_", " "))
-			return unprinted(err)
+			who := c.String("who")
+			return askTenant(c, func(ctx context.Context, t *api.TenantClient) error {
+				if err := t.Mark(ctx, id, verdict, who, c.String("note")); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(c.App.Writer, "recorded: %s says of %s: %s\n", printable(oneLine(who)), printable(id), strings.ReplaceAll(verdict, "_", " "))
+				return unprinted(err)
+			})
 		},
 	}
 }

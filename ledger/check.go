@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/countersign-dev/countersign/ledger/dirlock"
 )
 
 // Check finds what an operator can get wrong with Options before the log is
@@ -49,7 +51,7 @@ func Check(o Options) error {
 // checkFree makes sure that nobody has the log open.
 func checkFree(o Options) error {
 	for _, dir := range []string{o.Dir, o.storeDir()} {
-		lock, err := lockDir(dir, unix.LOCK_EX)
+		lock, err := lockDir(dir, dirlock.Exclusive)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

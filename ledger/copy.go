@@ -11,6 +11,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
+
+	"github.com/countersign-dev/countersign/ledger/dirlock"
 )
 
 // Copy is a copy of a store, opened to be verified and not to be trusted. It serves what the rows say: the head as the
@@ -54,7 +56,7 @@ func OpenCopy(dir string) (*Copy, error) {
 
 // openable finds what is wrong with a directory other than that the store in it is damaged.
 func openable(dir string) error {
-	lock, err := lockDir(dir, unix.LOCK_EX)
+	lock, err := lockDir(dir, dirlock.Exclusive)
 	if err != nil {
 		return err
 	}

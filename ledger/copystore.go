@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/countersign-dev/countersign/ledger/dirlock"
 )
 
 const (
@@ -24,7 +26,7 @@ const (
 // a directory in it is an error. progress, which may be nil, is told how many bytes of how many have been dealt with.
 // After an error, which may be that of ctx, to holds a part of the copy.
 func CopyStore(ctx context.Context, dir, to string, progress func(done, total int64)) error {
-	lock, err := lockDir(dir, unix.LOCK_SH)
+	lock, err := lockDir(dir, dirlock.Shared)
 	if err != nil {
 		return err
 	}
@@ -48,21 +50,16 @@ func CopyStore(ctx context.Context, dir, to string, progress func(done, total in
 	return nil
 }
 
-// lockDir takes Badger's lock on a store, which is flock on its directory, until the file returned is closed.
-func lockDir(dir string, how int) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
+// lockDir takes the lock of a directory, Badger's own where it is a store, with one of dirlock's functions.
+func lockDir(dir string, take func(dir string) (*dirlock.Lock, error)) (*dirlock.Lock, error) {
+	lock, err := take(dir)
+	switch {
+	case errors.Is(err, dirlock.ErrTaken):
+		return nil, fmt.Errorf("locking %s: %w", dir, ErrLocked)
+	case err != nil:
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = ErrLocked
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("locking %s: %w", dir, err)
-	}
-	return f, nil
+	return lock, nil
 }
 
 // storeFiles lists the files of a store.

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/countersign-dev/countersign/ledger/dirlock"
 	"github.com/countersign-dev/countersign/ledger/witness"
 )
 
@@ -124,8 +124,8 @@ type Log struct {
 	// open guards rows against Close: Badger unmaps its files then. Held shared
 	// by whoever reads, through acquire and release.
 	open   sync.RWMutex
-	closed bool       // guarded by open
-	locks  []*os.File // of Dir and of the store; closed last
+	closed bool            // guarded by open
+	locks  []*dirlock.Lock // of Dir and of the store; closed last
 }
 
 // acquire keeps the store from being closed until release. It fails with
@@ -229,8 +229,8 @@ func (l *Log) closeStore() error {
 }
 
 // unlock gives up what lockDir has taken.
-func unlock(locks []*os.File) {
-	for _, f := range locks {
-		f.Close()
+func unlock(locks []*dirlock.Lock) {
+	for _, lock := range locks {
+		_ = lock.Close()
 	}
 }

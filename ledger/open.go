@@ -12,7 +12,8 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"golang.org/x/mod/sumdb/tlog"
-	"golang.org/x/sys/unix"
+
+	"github.com/countersign-dev/countersign/ledger/dirlock"
 )
 
 // Open opens the log in Options.Dir, and makes one where there is neither a
@@ -64,7 +65,7 @@ func open(ctx context.Context, o Options) (*Log, error) {
 // opening is an Open under way.
 type opening struct {
 	Options
-	locks []*os.File
+	locks []*dirlock.Lock
 	begun time.Time
 }
 
@@ -98,7 +99,7 @@ func (op *opening) run(ctx context.Context) (*Log, error) {
 
 // lock takes the lock of a directory until the log is closed.
 func (op *opening) lock(dir string) error {
-	f, err := lockDir(dir, unix.LOCK_EX)
+	f, err := lockDir(dir, dirlock.Exclusive)
 	if err == nil {
 		op.locks = append(op.locks, f)
 	}

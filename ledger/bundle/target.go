@@ -11,13 +11,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/countersign-dev/countersign/ledger/dirlock"
 	"github.com/countersign-dev/countersign/ledger/verify"
 )
 
 // target is the directory of a bundle, locked.
 type target struct {
 	path       string
-	lock       *os.File
+	lock       *dirlock.Lock
 	made       bool   // by this export
 	checkpoint []byte // that the bundle has; nil when it has none yet
 }
@@ -105,20 +106,16 @@ func makePrivateDir(path string) error {
 	return fmt.Errorf("files on their way go to %s, which is there already and %s: remove it, or export elsewhere", path, problem)
 }
 
-// lockDir takes a directory for one export until the file is closed.
-func lockDir(path string) (*os.File, error) {
-	f, err := os.Open(path)
-	if err != nil {
+// lockDir takes a directory for one export until it is closed.
+func lockDir(path string) (*dirlock.Lock, error) {
+	lock, err := dirlock.Exclusive(path)
+	switch {
+	case errors.Is(err, dirlock.ErrTaken):
+		return nil, fmt.Errorf("cannot lock %s: another export to it is under way", path)
+	case err != nil:
 		return nil, fmt.Errorf("cannot open the bundle's directory: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = errors.New("another export to it is under way")
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", path, err), f.Close())
-	}
-	return f, nil
+	return lock, nil
 }
 
 // inspect makes sure that the directory is empty or a bundle, and reads the

@@ -37,7 +37,7 @@ func TestTrafficSendsAndStops(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	traffic := &Traffic{Target: server.URL, Rate: 2000, Seed: 1}
+	traffic := &Traffic{Target: server.URL, Rate: 100, Seed: 1}
 	if err := traffic.Run(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,9 @@ func checkFree(o Options) error {
 		if err != nil {
 			return err
 		}
-		lock.Close()
+		if err := lock.Close(); err != nil {
+			return fmt.Errorf("unlocking %s: %w", dir, err)
+		}
 	}
 	return nil
 }

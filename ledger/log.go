@@ -218,8 +218,7 @@ func (l *Log) closeStore() error {
 	go func() { done <- guarded(l.rows.db.Close) }()
 	select {
 	case err := <-done:
-		unlock(l.locks)
-		if err != nil {
+		if err = errors.Join(err, unlock(l.locks)); err != nil {
 			return fmt.Errorf("closing the ledger's store: %w", err)
 		}
 		return nil
@@ -229,8 +228,9 @@ func (l *Log) closeStore() error {
 }
 
 // unlock gives up what lockDir has taken.
-func unlock(locks []*dirlock.Lock) {
+func unlock(locks []*dirlock.Lock) (err error) {
 	for _, lock := range locks {
-		_ = lock.Close()
+		err = errors.Join(err, lock.Close())
 	}
+	return err
 }

@@ -56,8 +56,7 @@ func open(ctx context.Context, o Options) (*Log, error) {
 	op := &opening{Options: o}
 	l, err := op.run(ctx)
 	if err != nil {
-		unlock(op.locks)
-		return nil, err
+		return nil, errors.Join(err, unlock(op.locks))
 	}
 	return l, nil
 }

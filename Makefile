@@ -10,6 +10,8 @@ TAGS := urfave_cli_no_docs
 FUZZTIME ?= 10s
 # The race detector needs a C compiler; without one the tests run plain.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
+# It has each process sleep for a second at its end, and the tests start hundreds.
+export GORACE ?= atexit_sleep_ms=0
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test slow lint fuzz bench pgo clean
@@ -28,11 +30,11 @@ else
 endif
 
 test: ## unit tests and the command line's scripts, with the race detector where there is a C compiler
-	$(GO) test $(RACE) ./...
+	$(GO) test -short $(RACE) ./...
 
-# Packages without such a suite have been through test.
-SLOW = $(shell grep -rl --include='*_test.go' '^//go:build slow' . | xargs -n1 dirname | sort -u)
-slow: ## the suites that need other servers from Debian or a long time
+# Packages without such a suite, and in which -short leaves nothing out, have been through test.
+SLOW = $(shell grep -rlE --include='*_test.go' '^//go:build slow|testing\.Short\(\)' . | xargs -n1 dirname | sort -u)
+slow: ## the suites that need other servers from Debian or a long time, and the tests that -short cuts short
 	$(GO) test -tags slow -timeout 20m $(SLOW)
 
 lint: ## gofmt, go vet, staticcheck

@@ -119,13 +119,17 @@ func TestWALEnd(t *testing.T) {
 		checkWALEnd(t, fmt.Sprintf("cut at %d", cut), wal[:cut])
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 25 {
+	flips := 30
+	if testing.Short() {
+		flips = 6
+	}
+	for range flips {
 		altered := append([]byte{}, wal...)
 		at := walHeader + random.Int64N(end-walHeader)
 		altered[at] ^= 1 << random.IntN(8)
 		checkWALEnd(t, fmt.Sprintf("a bit flipped at %d", at), altered)
 	}
-	for range 10 {
+	for range flips / 3 {
 		altered := append([]byte{}, wal...)
 		from := walHeader + random.Int64N(end-walHeader)
 		clear(altered[from:min(end, from+64)])

@@ -19,8 +19,12 @@ func TestForgedSequences(t *testing.T) {
 		t.Fatalf("the story itself: %s", why)
 	}
 	r := rand.New(rand.NewPCG(1, 2))
+	rounds := 6000
+	if testing.Short() {
+		rounds = 600
+	}
 	passed, refused := 0, map[string]int{}
-	for range 6000 {
+	for range rounds {
 		forged := forge(t, r, entries)
 		if err := audited(t, forged); err != nil {
 			refused[err.Error()[:min(len(err.Error()), 24)]]++
@@ -32,7 +36,7 @@ func TestForgedSequences(t *testing.T) {
 		}
 	}
 	// Some forgeries change nothing that matters; most must not pass.
-	if passed == 0 || passed > 3000 || len(refused) < 10 {
+	if passed == 0 || passed > rounds/2 || len(refused) < 10 {
 		t.Errorf("%d pass, and the others are refused with %d texts: the test tests too little", passed, len(refused))
 	}
 }

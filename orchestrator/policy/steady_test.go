@@ -10,11 +10,15 @@ import (
 // A steady hour of noisy but healthy traffic opens no incident, whatever the
 // latencies look like, with few requests and with many.
 func TestASteadyHourOpensNothing(t *testing.T) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
 	for name, latency := range distributions {
 		for _, rate := range []float64{0.2, 2, 5, 50} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				for seed := range uint64(3) {
+				for seed := range seeds {
 					steadyHour(t, seed, rate, latency, seed%2 == 1)
 				}
 			})

@@ -37,12 +37,10 @@ SLOW = $(shell grep -rlE --include='*_test.go' '^//go:build slow|testing\.Short\
 slow: ## the suites that need other servers from Debian or a long time, and the tests that -short cuts short
 	$(GO) test -tags slow -timeout 20m $(SLOW)
 
-lint: ## gofmt, go vet, staticcheck
+lint: ## gofmt, go vet, staticcheck: of the slower suites as well
 	@unformatted=$$(gofmt -l $$(find . -name '*.go' -not -path './bin/*')); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt-clean:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet ./...
 	$(GO) vet -tags slow ./...
-	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags slow ./...
 
 fuzz: ## every fuzz target, FUZZTIME each (10s)

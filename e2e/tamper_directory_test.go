@@ -125,7 +125,7 @@ func (s *tamperScene) otherBundles() map[string]bundleFiles {
 }
 
 func (s *tamperScene) tamperBundles(t *testing.T, m *tamperMatrix) {
-	m.run(t, "bundle", 53_000, sequence(
+	m.run(t, "bundle", 53_000, 40, sequence(
 		s.main.fileCases(tamperSize),
 		s.main.swapCases(tamperSize),
 		s.main.formCases(tamperSize),
@@ -144,5 +144,5 @@ func (s *tamperScene) tamperBundles(t *testing.T, m *tamperMatrix) {
 		s.keyCases(),
 		s.wholeCases(),
 	), s.directoryTrial(s.main, tamperSize))
-	m.run(t, "long bundle", 157, s.longCases(), s.directoryTrial(s.long, longSize))
+	m.run(t, "long bundle", 157, 6, s.longCases(), s.directoryTrial(s.long, longSize))
 }

@@ -248,13 +248,13 @@ func varintLength(v uint64) int64 {
 
 func (s *tamperScene) tamperStores(t *testing.T, m *tamperMatrix) {
 	main, long := s.main, s.long
-	m.run(t, "store rows", 340, sequence(s.leafRowCases(), s.nodeRowCases(), s.otherRowCases(t)), s.storeTrial(main, tamperSize))
-	m.run(t, "data directory", 4_400, sequence(s.restoreCases(), s.anchorCases(t), s.keyFileCases()), s.storeTrial(main, tamperSize))
+	m.run(t, "store rows", 340, 6, sequence(s.leafRowCases(), s.nodeRowCases(), s.otherRowCases(t)), s.storeTrial(main, tamperSize))
+	m.run(t, "data directory", 4_400, 30, sequence(s.restoreCases(), s.anchorCases(t), s.keyFileCases()), s.storeTrial(main, tamperSize))
 	// Badger merges tables when it has time to, so that there are more files or fewer.
-	m.run(t, "store files", 1_500, sequence(
+	m.run(t, "store files", 1_500, 12, sequence(
 		storeFileCases("closed", main.closed[tamperSize], main.closed[olderSize], 3, 24),
 		storeFileCases("crashed", main.crashed[tamperSize], main.crashed[olderSize], 12, 24),
 		s.walCases(t),
 	), s.storeTrial(main, tamperSize))
-	m.run(t, "long store files", 240, storeFileCases("long", long.closed[longSize], long.closed[longOlder], 40, 8), s.storeTrial(long, longSize))
+	m.run(t, "long store files", 240, 10, storeFileCases("long", long.closed[longSize], long.closed[longOlder], 40, 8), s.storeTrial(long, longSize))
 }

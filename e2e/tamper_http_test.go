@@ -270,7 +270,7 @@ func (s *tamperScene) tamperServers(t *testing.T, m *tamperMatrix) {
 			add(c.served(bundle))
 		}
 	})
-	m.run(t, "server", 2_200, sequence(s.answerCases(server), remote), s.serverTrial(server))
+	m.run(t, "server", 2_200, 6, sequence(s.answerCases(server), remote), s.serverTrial(server))
 }
 
 // serverTrial verifies logs that are served.

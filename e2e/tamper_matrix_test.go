@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -186,8 +187,12 @@ type trial func(ctx context.Context, c *tamperCase, tell func(mode tamperMode, o
 
 // run tries all cases of a place, on as many goroutines as there are processors.
 // Each has a trial of its own, which prepare makes. There must be at least so
-// many cases.
-func (m *tamperMatrix) run(t *testing.T, place string, least int, cases iter.Seq[tamperCase], prepare func(t *testing.T) trial) {
+// many cases; of the many that are alike it tries one of each so many, and all of
+// them when COUNTERSIGN_TAMPER_ALL is set.
+func (m *tamperMatrix) run(t *testing.T, place string, least, each int, cases iter.Seq[tamperCase], prepare func(t *testing.T) trial) {
+	if os.Getenv("COUNTERSIGN_TAMPER_ALL") != "" {
+		each = 1
+	}
 	begun, before := time.Now(), m.counted(place)
 	queue := make(chan tamperCase)
 	var running sync.WaitGroup
@@ -199,16 +204,22 @@ func (m *tamperMatrix) run(t *testing.T, place string, least int, cases iter.Seq
 			}
 		})
 	}
-	n := 0
+	n, tried := 0, 0
+	kinds := make(map[string]bool)
 	for c := range cases {
-		queue <- c
 		n++
+		kind := c.object + " " + c.operation
+		if n%each == 0 || !kinds[kind] || rarely(&c) {
+			queue <- c
+			tried++
+		}
+		kinds[kind] = true
 	}
 	close(queue)
 	running.Wait()
 	after := m.counted(place)
 	of := func(o outcome) int { return after[o] - before[o] }
-	t.Logf("%s: %d cases in %v; of the verifications %d find it, %d have the same root, %d are as documented, %d failed", place, n,
+	t.Logf("%s: %d of %d cases in %v; of the verifications %d find it, %d have the same root, %d are as documented, %d failed", place, tried, n,
 		time.Since(begun).Round(100*time.Millisecond), of(found), of(sameRoot), of(asExpected), of(failed))
 	if n < least {
 		t.Errorf("%s: only %d cases, and there are at least %d: some were lost", place, n, least)

@@ -58,7 +58,7 @@ func (s *tamperScene) tamperArchives(t *testing.T, m *tamperMatrix) {
 			add(c)
 		}
 	})
-	m.run(t, "archive", 5_500, sequence(archive.containerCases(), archive.memberCases(), packed), s.archiveTrial(archive))
+	m.run(t, "archive", 5_500, 30, sequence(archive.containerCases(), archive.memberCases(), packed), s.archiveTrial(archive))
 }
 
 // archiveTrial verifies archives.

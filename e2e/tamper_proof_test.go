@@ -152,6 +152,6 @@ func everyBit(data []byte) iter.Seq[byteChange] {
 
 func (s *tamperScene) tamperProofs(t *testing.T, m *tamperMatrix) {
 	for _, index := range sortedKeys(s.main.proofs) {
-		m.run(t, "proof", 11_500, s.proofCases(t, index), s.proofTrial(index))
+		m.run(t, "proof", 11_500, 1, s.proofCases(t, index), s.proofTrial(index))
 	}
 }

@@ -50,7 +50,7 @@ func echo(ended chan<- error) http.HandlerFunc {
 
 // limit is how long the sidecar of TestWebSocket lets an idle connection and an
 // exchange last.
-const limit = "500ms"
+const limit = 3 * time.Second
 
 // TestWebSocket uses a WebSocket library at both ends, in plain and over TLS.
 func TestWebSocket(t *testing.T) {
@@ -68,7 +68,7 @@ func TestWebSocket(t *testing.T) {
 		{"tls", "wss://", []string{"--tls-cert", cert, "--tls-key", key}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := startSidecar(t, api.URL, append(c.flags, "--idle-timeout", limit, "--total-timeout", limit)...)
+			s := startSidecar(t, api.URL, append(c.flags, "--idle-timeout", limit.String(), "--total-timeout", limit.String())...)
 			url := c.scheme + strings.Replace(s.address, "127.0.0.1", "localhost", 1)
 			client := trusting(t, a)
 			t.Run("messages", func(t *testing.T) {
@@ -150,7 +150,7 @@ func exchangeMessages(t *testing.T, conn *websocket.Conn) {
 		{kind: websocket.MessageText},
 		{kind: websocket.MessageBinary, data: noise(1 << 20)},
 		{kind: websocket.MessageBinary, data: bytes.Repeat([]byte("compressible "), 1<<16)},
-		{kind: websocket.MessageText, data: []byte("the last"), silence: 3 * 500 * time.Millisecond},
+		{kind: websocket.MessageText, data: []byte("the last"), silence: limit * 3 / 2},
 	} {
 		time.Sleep(m.silence)
 		if err := conn.Write(ctx, m.kind, m.data); err != nil {

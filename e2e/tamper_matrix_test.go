@@ -185,10 +185,11 @@ func newTamperMatrix() *tamperMatrix {
 // what each came to.
 type trial func(ctx context.Context, c *tamperCase, tell func(mode tamperMode, o outcome, err error))
 
-// run tries all cases of a place, on as many goroutines as there are processors.
+// run tries the cases of a place, on as many goroutines as there are processors.
 // Each has a trial of its own, which prepare makes. There must be at least so
-// many cases; of the many that are alike it tries one of each so many, and all of
-// them when COUNTERSIGN_TAMPER_ALL is set.
+// many cases. It tries those of rare operations, the first of each operation on
+// each kind of object, and one in each so many of the others: of all of them when
+// COUNTERSIGN_TAMPER_ALL is set.
 func (m *tamperMatrix) run(t *testing.T, place string, least, each int, cases iter.Seq[tamperCase], prepare func(t *testing.T) trial) {
 	if os.Getenv("COUNTERSIGN_TAMPER_ALL") != "" {
 		each = 1

@@ -54,6 +54,17 @@ func (l *leaf) at(i int) uint64 {
 }
 
 func (l *leaf) add(i int, n uint64) {
+	if few := uint64(l.low[i]) + n; l.high == nil && few>>32 == 0 {
+		l.low[i] = uint32(few)
+		return
+	}
+	l.addMany(i, n)
+}
+
+// addMany is apart so that add is small enough to be inlined.
+//
+//go:noinline
+func (l *leaf) addMany(i int, n uint64) {
 	n += l.at(i)
 	l.low[i] = uint32(n)
 	if l.high != nil || n>>32 != 0 {
@@ -66,6 +77,15 @@ func (l *leaf) add(i int, n uint64) {
 
 func (l *leaf) empty() bool {
 	return l.low == [leafSize]uint32{} && (l.high == nil || *l.high == [leafSize]uint32{})
+}
+
+func (l *leaf) clone() *leaf {
+	copied := *l
+	if l.high != nil {
+		high := *l.high
+		copied.high = &high
+	}
+	return &copied
 }
 
 // Counts is a histogram of nanoseconds, 0 to one hour, with the buckets of
@@ -91,14 +111,37 @@ func (c *Counts) add(bucket int, n uint64) {
 	c.total += n
 }
 
-func (c *Counts) leaf(i int) *leaf {
-	if i >= len(c.leaves) {
-		c.leaves = append(c.leaves, make([]*leaf, i+1-len(c.leaves))...)
+// hit is n more in a bucket of a leaf.
+type hit struct {
+	at int
+	n  uint64
+}
+
+// addHits adds what is to be added to one leaf.
+func (c *Counts) addHits(leaf int, hits []hit) {
+	if len(hits) == 0 {
+		return
 	}
+	l := c.leaf(leaf)
+	for _, h := range hits {
+		l.add(h.at, h.n)
+		c.total += h.n
+	}
+}
+
+func (c *Counts) leaf(i int) *leaf {
+	c.reserve(i + 1)
 	if c.leaves[i] == nil {
 		c.leaves[i] = new(leaf)
 	}
 	return c.leaves[i]
+}
+
+// reserve makes room for n leaves.
+func (c *Counts) reserve(n int) {
+	if n > len(c.leaves) {
+		c.leaves = append(c.leaves, make([]*leaf, n-len(c.leaves))...)
+	}
 }
 
 // trim frees the memory of counts that were all taken back.
@@ -115,11 +158,16 @@ func (c *Counts) Total() uint64 { return c.total }
 
 // Merge adds every count of o.
 func (c *Counts) Merge(o *Counts) {
+	c.reserve(len(o.leaves))
 	for i, from := range o.leaves {
-		if from == nil {
+		if from == nil || from.empty() {
 			continue
 		}
-		to := c.leaf(i)
+		to := c.leaves[i]
+		if to == nil {
+			c.leaves[i] = from.clone()
+			continue
+		}
 		for j := range leafSize {
 			if n := from.at(j); n != 0 {
 				to.add(j, n)
@@ -131,18 +179,8 @@ func (c *Counts) Merge(o *Counts) {
 
 // Clone is a copy that shares nothing with c.
 func (c *Counts) Clone() *Counts {
-	d := &Counts{leaves: make([]*leaf, len(c.leaves)), total: c.total}
-	for i, l := range c.leaves {
-		if l == nil || l.empty() {
-			continue
-		}
-		copied := *l
-		if l.high != nil {
-			high := *l.high
-			copied.high = &high
-		}
-		d.leaves[i] = &copied
-	}
+	d := new(Counts)
+	d.Merge(c)
 	return d
 }
 

@@ -16,6 +16,9 @@
 //	end := clock.Now()
 //	lane.Finish(histogram.Success, end, end)
 //
+// A sensor that counts by itself, out of the way of the requests, hands its counts
+// over in bulk with a Feed.
+//
 // Run moves what the Lanes recorded into the window each second. Snapshot and
 // SnapshotLast answer for the window or its newest part, Totals for everything
 // since the start.

@@ -36,10 +36,15 @@ func (o Outcome) String() string {
 type Reason uint8
 
 const (
-	Malformed     Reason = iota // refused before it was forwarded: bad framing, limits
+	Malformed     Reason = iota // refused before it was forwarded: bad framing, limits; or not HTTP at all
 	ClientGone                  // the client left before the answer was complete
 	EarlyResponse               // the answer ended before the request did
-	HTTP2                       // an HTTP/2 preface was refused
+	HTTP2                       // an HTTP/2 preface was refused, or seen by a sensor that measures HTTP/1.1
+	TLS                         // the connection is encrypted, and the sensor only listens
+	SequenceGap                 // a sensor that only listens missed bytes that it needed
+	Resync                      // it lost its place in the connection, and took it up again at a later request
+	ParseLimit                  // a limit of what the sensor parses or remembers of one connection
+	MapFull                     // a limit of what the sensor remembers in all
 	Internal                    // a fault of the sensor's own
 
 	NumReasons // how many reasons there are; an array bound, not a reason
@@ -56,6 +61,16 @@ func (r Reason) String() string {
 		return "early_response"
 	case HTTP2:
 		return "http2"
+	case TLS:
+		return "tls"
+	case SequenceGap:
+		return "sequence_gap"
+	case Resync:
+		return "resync"
+	case ParseLimit:
+		return "parse_limit"
+	case MapFull:
+		return "map_full"
 	case Internal:
 		return "internal"
 	default:

@@ -49,6 +49,7 @@ type Recorder struct {
 	tally    tally
 	window   window
 	overhead Counts
+	feeds    []*Feed
 	packed   []byte // scratch of Seal
 }
 

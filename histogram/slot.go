@@ -2,8 +2,8 @@ package histogram
 
 import "encoding/binary"
 
-// slot is one sealed second, packed: about two bytes for every bucket that was
-// hit. For each route with samples: the route, its outcomes and streams, then
+// slot is one sealed second, packed: little more than a byte for every bucket
+// that was hit. For each route with samples: the route, its outcomes and streams, then
 // the buckets of requests whose duration and TTFB agree, of the other durations,
 // and of the other TTFBs, as tally.drain wrote them.
 type slot struct {
@@ -20,21 +20,35 @@ func (s *slot) fill(packed []byte, unmeasured [NumReasons]uint64) {
 	s.packed = append(s.packed[:0], packed...)
 }
 
-// addTo adds times × the slot to sums; times is 1, or −1 to take it back.
-func (s *slot) addTo(sums *sums, times int64) {
-	for i, n := range s.unmeasured {
-		sums.unmeasured[i] += n * uint64(times)
+// addTo adds times × the slot to each of sums; times is 1, or −1 to take it
+// back.
+func (s *slot) addTo(times int64, sums ...*sums) {
+	for _, to := range sums {
+		for i, n := range s.unmeasured {
+			to.unmeasured[i] += n * uint64(times)
+		}
 	}
 	rest := unpacker(s.packed)
+	var both, durations, ttfb []*Counts
 	for len(rest) > 0 {
-		to := sums.route(Route(rest.next()))
-		for i := range to.outcomes {
-			to.outcomes[i] += rest.next() * uint64(times)
+		route := Route(rest.next())
+		var outcomes [NumOutcomes]uint64
+		for i := range outcomes {
+			outcomes[i] = rest.next() * uint64(times)
 		}
-		to.streams += rest.next() * uint64(times)
-		rest.buckets(times, &to.durations, &to.ttfb)
-		rest.buckets(times, &to.durations, nil)
-		rest.buckets(times, &to.ttfb, nil)
+		streams := rest.next() * uint64(times)
+		both, durations, ttfb = both[:0], durations[:0], ttfb[:0]
+		for _, sum := range sums {
+			to := sum.route(route)
+			for i, n := range outcomes {
+				to.outcomes[i] += n
+			}
+			to.streams += streams
+			both, durations, ttfb = append(both, &to.both), append(durations, &to.durations), append(ttfb, &to.ttfb)
+		}
+		rest.buckets(times, both)
+		rest.buckets(times, durations)
+		rest.buckets(times, ttfb)
 	}
 }
 
@@ -42,31 +56,67 @@ func (s *slot) addTo(sums *sums, times int64) {
 // package only, so it does not expect errors.
 type unpacker []byte
 
-func (u *unpacker) next() uint64 {
-	b := *u
-	if v := b[0]; v < 0x80 {
-		*u = b[1:]
-		return uint64(v)
-	}
-	v, n := binary.Uvarint(b)
-	*u = b[n:]
+func (u *unpacker) next() (v uint64) {
+	v, *u = u.split()
 	return v
 }
 
-// buckets reads one list of buckets into one or two Counts.
-func (u *unpacker) buckets(times int64, to, also *Counts) {
-	bucket := -1
-	for {
-		distance := u.next()
-		if distance == 0 {
+// split is the next number, and what follows it.
+func (u unpacker) split() (v uint64, rest unpacker) {
+	if u[0] < 0x80 {
+		return uint64(u[0]), u[1:]
+	}
+	return u.splitLong()
+}
+
+func (u unpacker) splitLong() (v uint64, rest unpacker) {
+	v, n := binary.Uvarint(u)
+	return v, u[n:]
+}
+
+// A bucket that was hit is packed as how far it is from the one before, shifted
+// by fewBits, with the count less one beneath; the highest number there is means
+// that as many and more follow.
+const (
+	fewBits = 2
+	few     = 1<<fewBits - 1
+)
+
+// appendBucket packs a bucket with n counts, at a distance of 1 or more.
+func appendBucket(dst []byte, distance int, n uint32) []byte {
+	beneath := min(n-1, few)
+	dst = binary.AppendUvarint(dst, uint64(distance)<<fewBits|uint64(beneath))
+	if beneath == few {
+		dst = binary.AppendUvarint(dst, uint64(n-1-few))
+	}
+	return dst
+}
+
+// buckets reads one list of buckets into each of the Counts, a leaf at a time.
+func (u *unpacker) buckets(times int64, to []*Counts) {
+	var read [leafSize]hit
+	hits := read[:0]
+	bucket, leaf := -1, 0
+	for rest := *u; ; {
+		var v, more uint64
+		v, rest = rest.split()
+		bucket += int(v >> fewBits)
+		if v == 0 || bucket/leafSize != leaf {
+			for _, c := range to {
+				c.addHits(leaf, hits)
+			}
+			hits, leaf = read[:0], bucket/leafSize
+		}
+		if v == 0 {
+			*u = rest
 			return
 		}
-		bucket += int(distance)
-		n := u.next() * uint64(times)
-		to.add(bucket, n)
-		if also != nil {
-			also.add(bucket, n)
+		n := v&few + 1
+		if n > few {
+			more, rest = rest.split()
+			n += more
 		}
+		hits = append(hits, hit{bucket % leafSize, n * uint64(times)})
 	}
 }
 
@@ -76,10 +126,12 @@ type sums struct {
 	unmeasured [NumReasons]uint64
 }
 
+// routeSums has, as a tally does, requests whose duration and TTFB share a
+// bucket in both only: there are few others where answers arrive at once.
 type routeSums struct {
-	durations, ttfb Counts
-	outcomes        [NumOutcomes]uint64
-	streams         uint64
+	both, durations, ttfb Counts
+	outcomes              [NumOutcomes]uint64
+	streams               uint64
 }
 
 func (s *sums) route(i Route) *routeSums {
@@ -100,6 +152,13 @@ func (r *routeSums) requests() uint64 {
 	return n
 }
 
+// clone is a copy for series.
+func (r *routeSums) clone() *routeSums {
+	c := *r
+	c.durations, c.ttfb = *r.durations.Clone(), *r.ttfb.Clone()
+	return &c
+}
+
 // trim frees the memory of counts that came and went.
 func (s *sums) trim() {
 	for i, r := range s.routes {
@@ -108,6 +167,7 @@ func (s *sums) trim() {
 		case r.requests() == 0:
 			s.routes[i] = nil
 		default:
+			r.both.trim()
 			r.durations.trim()
 			r.ttfb.trim()
 		}

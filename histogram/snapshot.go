@@ -90,6 +90,7 @@ func (r *Recorder) SnapshotLast(d time.Duration) *Snapshot {
 	defer r.sealing.Unlock()
 	waiting := r.inFlight()
 	now := r.now()
+	waiting = r.fed(waiting, now)
 	s := r.finished(max(int64(d/time.Second), 1))
 	s.InFlight = len(waiting)
 	r.censor(s, waiting, now)
@@ -118,7 +119,10 @@ func (r *Recorder) finished(n int64) *Snapshot {
 		if sums == nil || sums.requests() == 0 {
 			continue
 		}
-		series := sums.series(shared)
+		if shared {
+			sums = sums.clone()
+		}
+		series := sums.series()
 		s.Seen += series.Requests()
 		s.Overall.merge(series)
 		s.Routes = append(s.Routes, RouteSeries{Route: Route(i), Name: r.RouteName(Route(i)), Series: series})
@@ -126,13 +130,11 @@ func (r *Recorder) finished(n int64) *Snapshot {
 	return s
 }
 
-// series is the sums as a snapshot has them; copied when they are still needed.
-func (r *routeSums) series(copied bool) Series {
-	s := Series{Durations: &r.durations, TTFB: &r.ttfb, Outcomes: r.outcomes, Streams: r.streams}
-	if copied {
-		s.Durations, s.TTFB = s.Durations.Clone(), s.TTFB.Clone()
-	}
-	return s
+// series is the sums as a snapshot has them. They are used up by it.
+func (r *routeSums) series() Series {
+	r.durations.Merge(&r.both)
+	r.ttfb.Merge(&r.both)
+	return Series{Durations: &r.durations, TTFB: &r.ttfb, Outcomes: r.outcomes, Streams: r.streams}
 }
 
 func (s *Series) merge(o Series) {
@@ -179,7 +181,7 @@ func (s *Snapshot) sort() {
 	})
 }
 
-// inFlight is every request being served.
+// inFlight is every request being served on the Lanes.
 func (r *Recorder) inFlight() []record {
 	var found []record
 	for _, s := range r.shards {

@@ -42,16 +42,16 @@ func (t *tally) count(log []record, overhead *Counts) {
 			rt := t.route(e.route())
 			rt.outcomes[e.outcome()]++
 			if duration, ttfb := e.bucket(), e.ttfb(); duration == ttfb {
-				t.add(&rt.both, duration)
+				t.add(&rt.both, duration, 1)
 			} else {
-				t.add(&rt.durations, duration)
-				t.add(&rt.ttfb, ttfb)
+				t.add(&rt.durations, duration, 1)
+				t.add(&rt.ttfb, ttfb, 1)
 			}
 		case kindStream:
 			rt := t.route(e.route())
 			rt.outcomes[e.outcome()]++
 			rt.streams++
-			t.add(&rt.ttfb, e.ttfb())
+			t.add(&rt.ttfb, e.ttfb(), 1)
 		case kindUnmeasured:
 			t.unmeasured[e.reason()]++
 		case kindOverhead:
@@ -73,13 +73,13 @@ func (t *tally) route(i Route) *routeTally {
 	return rt
 }
 
-func (t *tally) add(b *buckets, bucket int) {
+func (t *tally) add(b *buckets, bucket int, n uint32) {
 	leaf := b[bucket/leafSize]
 	if leaf == nil {
 		leaf = t.leaf()
 		b[bucket/leafSize] = leaf
 	}
-	leaf.n[bucket%leafSize]++
+	leaf.n[bucket%leafSize] += n
 	leaf.lines |= 1 << (bucket % leafSize / lineSize)
 }
 
@@ -111,8 +111,7 @@ func (t *tally) drain(dst []byte) []byte {
 	return dst
 }
 
-// drainBuckets appends the distance from each bucket to the next and the count
-// there, and a zero distance at the end.
+// drainBuckets appends every bucket that was hit, and a zero at the end.
 func (t *tally) drainBuckets(dst []byte, b *buckets) []byte {
 	next := -1
 	for i, leaf := range b {
@@ -124,8 +123,7 @@ func (t *tally) drainBuckets(dst []byte, b *buckets) []byte {
 			for j, n := range leaf.n[first:][:lineSize] {
 				if n != 0 {
 					bucket := i*leafSize + first + j
-					dst = binary.AppendUvarint(dst, uint64(bucket-next))
-					dst = binary.AppendUvarint(dst, uint64(n))
+					dst = appendBucket(dst, bucket-next, n)
 					next = bucket
 				}
 			}

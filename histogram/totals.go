@@ -21,7 +21,7 @@ type RouteTotals struct {
 // Totals is everything that was sealed since the Recorder was made, and how
 // much is in flight.
 func (r *Recorder) Totals() Totals {
-	inFlight := len(r.inFlight())
+	inFlight := len(r.fed(r.inFlight(), 0))
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ever := &r.window.ever
@@ -33,7 +33,7 @@ func (r *Recorder) Totals() Totals {
 		if sums == nil {
 			continue
 		}
-		s := sums.series(true)
+		s := sums.clone().series()
 		t.Seen += s.Requests()
 		t.Routes = append(t.Routes, RouteTotals{
 			Name:      r.RouteName(Route(i)),

@@ -17,11 +17,10 @@ func (w *window) seal(upTo int64, packed []byte, unmeasured [NumReasons]uint64) 
 	length := int64(len(w.slots))
 	for second := max(w.sealed, upTo-length); second < upTo; second++ {
 		s := &w.slots[second%length]
-		s.addTo(&w.sum, -1)
+		s.addTo(-1, &w.sum)
 		if second == upTo-1 {
 			s.fill(packed, unmeasured)
-			s.addTo(&w.sum, 1)
-			s.addTo(&w.ever, 1)
+			s.addTo(1, &w.sum, &w.ever)
 		} else {
 			s.fill(nil, [NumReasons]uint64{})
 		}
@@ -39,7 +38,7 @@ func (w *window) covered(n int64) int64 { return min(n, w.sealed, int64(len(w.sl
 func (w *window) last(n int64) *sums {
 	total := new(sums)
 	for second := w.sealed - n; second < w.sealed; second++ {
-		w.slots[second%int64(len(w.slots))].addTo(total, 1)
+		w.slots[second%int64(len(w.slots))].addTo(1, total)
 	}
 	return total
 }

@@ -9,6 +9,8 @@ package config
 import (
 	"time"
 
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis/provider"
 	"github.com/countersign-dev/countersign/orchestrator/notify"
 	"github.com/countersign-dev/countersign/orchestrator/recovery"
 	"github.com/countersign-dev/countersign/orchestrator/tenant"
@@ -18,6 +20,7 @@ import (
 // Default or Load.
 type Config struct {
 	Upstream  Upstream
+	Sensor    Sensor
 	Listen    Listen
 	Admin     Admin
 	Service   Service
@@ -32,11 +35,13 @@ type Config struct {
 	History   History
 	Changes   Changes
 	Approval  Approval
+	Diagnosis Diagnosis
 	// What follows are lists, which only the file can have.
 	Tenants  []tenant.Config
 	Actions  recovery.Catalogue
 	Channels []notify.Config
 	Contacts []notify.Contact
+	Models   []provider.Config
 }
 
 // Upstream says where the API is and how to reach it.
@@ -49,6 +54,25 @@ type Upstream struct {
 	IdleTimeout    time.Duration
 	Wait           time.Duration
 }
+
+// Sensor says how traffic is seen.
+type Sensor struct {
+	// Kind is one of the Sensor constants.
+	Kind string
+	// Port is the API's own, for the probe; 0 is the upstream's.
+	Port int
+	// Attach is how the probe hooks in: auto, tcx or socket.
+	Attach string
+}
+
+// The sensors: the proxy in the way of the traffic, the eBPF probe beside it,
+// both at once to compare them, and the probe where it can work, else the proxy.
+const (
+	SensorProxy = "proxy"
+	SensorEBPF  = "ebpf"
+	SensorBoth  = "both"
+	SensorAuto  = "auto"
+)
 
 // Listen is the proxied port.
 type Listen struct {
@@ -157,11 +181,32 @@ type Approval struct {
 	VoiceAfter, SecondaryAfter time.Duration
 }
 
+// Diagnosis says who explains incidents, and how long messages wait for it.
+type Diagnosis struct {
+	Mode   string
+	Budget time.Duration
+	Send   string
+}
+
+// The modes of diagnosis.
+const (
+	DiagnosisOff    = "off"
+	DiagnosisRules  = "rules"
+	DiagnosisModels = "rules+models"
+)
+
+// What models are sent.
+const (
+	SendFigures = "figures"
+	SendTexts   = "figures+texts"
+)
+
 // Default returns the settings of a sidecar that was told nothing. Only the
-// upstream has no default.
+// upstream has no default, which the probe can do without when it has a port.
 func Default() Config {
 	return Config{
 		Upstream: Upstream{MaxConnections: 1024, IdleTimeout: 4 * time.Second, Wait: 10 * time.Second},
+		Sensor:   Sensor{Kind: SensorProxy, Attach: "auto"},
 		Listen:   Listen{Address: ":8080"},
 		Service:  Service{Tenant: "local"},
 		Admin:    Admin{Address: "127.0.0.1:9090"},
@@ -175,10 +220,11 @@ func Default() Config {
 			Response: 60 * time.Second,
 			Drain:    25 * time.Second,
 		},
-		Measure:  Measure{Enabled: true, Window: 60 * time.Second, MaxRoutes: 200},
-		Ledger:   Ledger{Data: "countersign-data", MinFree: 64 << 20},
-		History:  History{MaxSize: 192 << 20},
-		Changes:  Changes{GitHubAPI: "https://api.github.com"},
-		Approval: Approval{VoiceAfter: 180 * time.Second, SecondaryAfter: 300 * time.Second},
+		Measure:   Measure{Enabled: true, Window: 60 * time.Second, MaxRoutes: 200},
+		Ledger:    Ledger{Data: "countersign-data", MinFree: 64 << 20},
+		History:   History{MaxSize: 192 << 20},
+		Changes:   Changes{GitHubAPI: "https://api.github.com"},
+		Approval:  Approval{VoiceAfter: 180 * time.Second, SecondaryAfter: 300 * time.Second},
+		Diagnosis: Diagnosis{Mode: DiagnosisRules, Budget: diagnosis.DefaultBudget, Send: SendTexts},
 	}
 }

@@ -35,3 +35,10 @@ func UnknownVariables(environ, known []string) []string {
 	}
 	return warnings
 }
+
+// serviceLink says that Kubernetes made the variable for a Service: NAME_PORT is
+// where the Service NAME is, as in COUNTERSIGN_PORT=tcp://10.0.0.7:8080, and
+// nothing that a user has set.
+func serviceLink(name, value string) bool {
+	return strings.HasSuffix(name, "_PORT") && (strings.HasPrefix(value, "tcp://") || strings.HasPrefix(value, "udp://") || strings.HasPrefix(value, "sctp://"))
+}

@@ -49,6 +49,13 @@ func (f Field) IsList() bool {
 	return ok
 }
 
+// Check says whether the setting may have the value s. The error completes the
+// sentence "KEY …"; what only settings together can be wrong about is for Load to find.
+func (f Field) Check(s string) error {
+	c := Default()
+	return f.set(&c, s)
+}
+
 // set reads s into c and checks it.
 func (f Field) set(c *Config, s string) error {
 	if err := parse(f.at(c), s); err != nil {
@@ -97,6 +104,13 @@ var fields = []Field{
 		func(c *Config) *time.Duration { return &c.Upstream.IdleTimeout }, above0),
 	field("upstream.wait", "wait-upstream", "how long to wait at start until the upstream accepts connections, before giving up; 0 starts without looking",
 		func(c *Config) *time.Duration { return &c.Upstream.Wait }, notNegative),
+
+	field("sensor.kind", "sensor", "how traffic is seen: proxy (in its way), ebpf (beside it, in the kernel; nothing needs to be sent elsewhere), both (to compare them), or auto (ebpf where this host allows it, else proxy)",
+		func(c *Config) *string { return &c.Sensor.Kind }, oneOf(SensorProxy, SensorEBPF, SensorBoth, SensorAuto)),
+	field("sensor.port", "port", "TCP port on which the API itself serves HTTP/1.1 in this network namespace, for the eBPF probe; 0 is the upstream's port",
+		func(c *Config) *int { return &c.Sensor.Port }, between(0, math.MaxUint16)),
+	field("sensor.attach", "ebpf-attach", "where the probe hooks in: tcx (kernel 6.6 or newer, needs CAP_BPF and CAP_NET_ADMIN), socket (CAP_BPF and CAP_NET_RAW), or auto (tcx where it can, else socket)",
+		func(c *Config) *string { return &c.Sensor.Attach }, oneOf("auto", "tcx", "socket")),
 
 	field("listen.address", "listen", "HOST:PORT that clients send their traffic to; no host means every interface",
 		func(c *Config) *string { return &c.Listen.Address }, address),
@@ -207,4 +221,11 @@ var fields = []Field{
 		func(c *Config) *time.Duration { return &c.Approval.VoiceAfter }, durationBetween(time.Second, approval.LinkLife-time.Second)),
 	field("approval.secondary_after", "secondary-after", "time after which, when nobody has decided, the contacts of the next level of escalation are asked",
 		func(c *Config) *time.Duration { return &c.Approval.SecondaryAfter }, durationBetween(time.Second, time.Hour)),
+
+	field("diagnosis.mode", "diagnosis", "who explains incidents: off; rules, which need no key and no network; rules+models, which also asks the language models listed under models",
+		func(c *Config) *string { return &c.Diagnosis.Mode }, oneOf(DiagnosisOff, DiagnosisRules, DiagnosisModels)),
+	field("diagnosis.budget", "diagnosis-budget", "how long the message of an incident waits for its diagnosis, 1s to 30s; then it goes out with the figures alone",
+		func(c *Config) *time.Duration { return &c.Diagnosis.Budget }, durationBetween(time.Second, 30*time.Second)),
+	field("diagnosis.send", "diagnosis-send", "what models are sent: figures alone, or figures+texts: routes, titles of changes and reasons of failed checks as well, masked; countersign diagnosis preview prints all of it",
+		func(c *Config) *string { return &c.Diagnosis.Send }, oneOf(SendFigures, SendTexts)),
 }

@@ -79,8 +79,16 @@ func samples(f Field) [3]string {
 		return [3]string{"https://file:1", "https://env:2", "https://flag:3"}
 	case "listen.address", "admin.address", "approval.listen":
 		return [3]string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
+	case "sensor.kind":
+		return [3]string{"auto", "both", "ebpf"}
+	case "sensor.attach":
+		return [3]string{"tcx", "socket", "tcx"}
 	case "log.format":
 		return [3]string{"json", "text", "json"}
+	case "diagnosis.mode":
+		return [3]string{"off", "rules", "off"}
+	case "diagnosis.send":
+		return [3]string{"figures", "figures+texts", "figures"}
 	case "log.level":
 		return [3]string{"debug", "warn", "error"}
 	case "forwarded.trusted_proxies":
@@ -132,6 +140,8 @@ func companions(f Field) map[string]string {
 	switch f.Key {
 	case "upstream.ca_file", "upstream.server_name":
 		return map[string]string{"upstream": "https://api"}
+	case "sensor.port", "sensor.attach":
+		return map[string]string{"sensor": "both"}
 	case "listen.cert_file":
 		return map[string]string{"tls-key": "k"}
 	case "listen.key_file":

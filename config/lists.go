@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/countersign-dev/countersign/orchestrator/approval"
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis/provider"
 	"github.com/countersign-dev/countersign/orchestrator/notify"
 	"github.com/countersign-dev/countersign/orchestrator/notify/kinds"
 	"github.com/countersign-dev/countersign/orchestrator/recovery"
@@ -18,7 +19,7 @@ import (
 
 // listNames are the sections that are lists, which no flag and no variable can
 // give, in the order in which they are read: each may name what is in one before.
-var listNames = []string{"tenants", "actions", "channels", "contacts"}
+var listNames = []string{"tenants", "actions", "channels", "contacts", "models"}
 
 // lists reads those that the file has.
 func (d *document) lists(found map[string]*yaml.Node) {
@@ -35,6 +36,8 @@ func (d *document) lists(found map[string]*yaml.Node) {
 			l.Channels = notify.ParseChannels(d.Reader, n, kinds.All())
 		case name == "contacts":
 			l.Contacts = notify.ParseContacts(d.Reader, n, l.Channels)
+		case name == "models":
+			l.Models = provider.ParseList(d.Reader, n)
 		}
 	}
 }
@@ -76,6 +79,12 @@ func (c Config) Items() []Item {
 		p.Where = ""
 		value := fmt.Sprintf("%s by %s, escalation %d", p.Name, strings.Join(p.Channels, ", "), p.Escalation)
 		items = append(items, Item{"contacts." + p.ID, value, from, p})
+	}
+	for _, m := range c.Models {
+		from := m.Where
+		m.Where = ""
+		value := fmt.Sprintf("%s of %s at %s, %d requests an hour", m.Model, m.Provider, placeOf(m.Place()), m.HourlyCalls)
+		items = append(items, Item{"models." + m.ID, value, from, m})
 	}
 	return items
 }

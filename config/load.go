@@ -113,7 +113,7 @@ func fileError(err error) error {
 func (l *Loaded) override(s Sources) (problems Problems) {
 	for _, f := range fields {
 		if s.Getenv != nil {
-			if v := s.Getenv(f.Env()); v != "" {
+			if v := s.Getenv(f.Env()); v != "" && !serviceLink(f.Env(), v) {
 				problems = append(problems, l.set(f, v, Origin{Source: FromEnvironment, Name: f.Env()})...)
 			}
 		}
@@ -140,8 +140,12 @@ func (l *Loaded) together() (problems Problems) {
 	}
 	l.pairs(add)
 	l.ports(add)
+	l.sensor(add)
 	problems = append(problems, tenant.CheckOwn(l.Tenants, l.Service.Tenant)...)
 	problems = append(problems, l.checkLists()...)
+	if l.Diagnosis.Mode == DiagnosisModels && len(l.Models) == 0 {
+		add("diagnosis.mode", "diagnosis.mode is "+DiagnosisModels+" and there are no models: list one or two under models, or set it to "+DiagnosisRules)
+	}
 	if len(l.Measure.Routes) > 0 && l.Measure.OpenAPI != "" {
 		add("measure.routes", "measure.routes and measure.openapi both name the routes: give one of them")
 	}

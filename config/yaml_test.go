@@ -14,7 +14,7 @@ import (
 func TestParseSaysWhatIsWrongAndWhere(t *testing.T) {
 	for _, tc := range []struct{ name, file, want string }{
 		{"unknown section", "lisen:\n  address: x\n", `c.yaml:1:1: unknown section "lisen"; did you mean "listen"?`},
-		{"unknown section, nothing near", "database: {}\n", `c.yaml:1:1: unknown section "database"; the sections are upstream, listen, admin, service, log, forwarded, limits, timeouts, measure, health, policy, ledger, history, changes, approval, tenants, actions, channels, contacts`},
+		{"unknown section, nothing near", "database: {}\n", `c.yaml:1:1: unknown section "database"; the sections are upstream, sensor, listen, admin, service, log, forwarded, limits, timeouts, measure, health, policy, ledger, history, changes, approval, diagnosis, tenants, actions, channels, contacts, models`},
 		{"flag name at the top", "wait_upstream: 5s\n", `c.yaml:1:1: unknown section "wait_upstream"; did you mean "wait" in section "upstream"?`},
 		{"key at the top", "cert_file: x\n", `c.yaml:1:1: unknown section "cert_file"; did you mean "cert_file" in section "listen"?`},
 		{"unknown key", "listen:\n  adress: \":1\"\n", `c.yaml:2:3: unknown key "adress" in section "listen"; did you mean "address"?`},

@@ -79,10 +79,16 @@ func startAsking(t *testing.T, approvals int) *asking {
 
 func (a *asking) live(t *testing.T) {
 	t.Helper()
+	a.awaitReady(t)
+	a.command(t, "shadow", "off", "--admin", a.admin, "--data", a.data, "--who", "ana")
+}
+
+// awaitReady waits until decisions can be recorded.
+func (a *asking) awaitReady(t *testing.T) {
+	t.Helper()
 	eventually(t, "decisions should be recorded", func() bool {
 		return strings.Contains(string(get(t, a.admin+"/status")), `"decisions":{"ready":true`)
 	})
-	a.command(t, "shadow", "off", "--admin", a.admin, "--data", a.data, "--who", "ana")
 }
 
 var linkInInbox = regexp.MustCompile(`<a href="([^"]+)"`)

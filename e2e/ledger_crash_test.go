@@ -48,6 +48,7 @@ func (k *killing) end() {
 // moments: while it appends, while it opens and closes the log, exports it and
 // gives it another key. Nothing that was acknowledged may be lost or changed.
 func TestLedgerSurvivesKill(t *testing.T) {
+	t.Parallel()
 	const rounds = 200
 	k := newKilling(t, 0)
 	for round := range rounds {
@@ -69,6 +70,7 @@ func TestLedgerSurvivesKill(t *testing.T) {
 // TestLedgerSurvivesKillBetweenFiles appends so much in so short a time that
 // the store begins and removes files all the time.
 func TestLedgerSurvivesKillBetweenFiles(t *testing.T) {
+	t.Parallel()
 	const ledgers, rounds = 5, 10
 	for ledger := range uint64(ledgers) {
 		k := newKilling(t, 1+ledger)
@@ -217,6 +219,7 @@ func (k *killing) killClosing(w *ledgerWriter) {
 // TestLedgerSurvivesKillDuringCreation kills first starts. What comes next is
 // the same ledger, if it had got as far as to be one.
 func TestLedgerSurvivesKillDuringCreation(t *testing.T) {
+	t.Parallel()
 	const ledgers = 60
 	random := rand.New(rand.NewPCG(ledgerSeed, 10))
 	whole := 50 * time.Millisecond

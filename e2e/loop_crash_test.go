@@ -31,6 +31,12 @@ var crashEdits = map[string][][2]string{
 	"orchestrator/docket/execution.go": {
 		{`return d.cfg.Execute(ctx, tenant, action, run.Vars, run.Key)`, "crash.At(\"execute\")\n\tr = d.cfg.Execute(ctx, tenant, action, run.Vars, run.Key)\n\tcrash.At(\"executed\")\n\treturn r"},
 	},
+	"orchestrator/outbox/next.go": {
+		{`n.state.awaits(d.letter) {`, "n.state.awaits(d.letter) {\n\t\tcrash.At(\"waits/\" + d.letter.Event)"},
+	},
+	"orchestrator/counsel/counsel.go": {
+		{`g := c.consult(ctx, t, found, stage)`, "g := c.consult(ctx, t, found, stage)\n\tcrash.At(\"consulted/\" + string(stage))"},
+	},
 	"orchestrator/outbox/run.go": {
 		{`accepted, err := r.carry(p)`, "crash.At(\"begun/\" + p.Letter.Event)\n\taccepted, err := r.carry(p)\n\tcrash.At(\"accepted/\" + p.Letter.Event)"},
 		{`noted(func() error { return r.journal.sent(proof) })`, "noted(func() error { return r.journal.sent(proof) })\n\tcrash.At(\"kept/\" + p.Letter.Event)"},
@@ -318,9 +324,15 @@ func TestCrashAnywhere(t *testing.T) {
 
 func mustSurvive(t *testing.T, at string, idempotent bool) {
 	t.Helper()
-	c := startLoop(t, at, func(l *loop, _ func(string, string) string) string {
+	mustSurviveAs(t, at, idempotent, func(l *loop, _ func(string, string) string) string {
 		return fmt.Sprintf(crashConfig, l.public, l.receiver, l.inbox.URL(), l.secret, idempotent)
 	})
+}
+
+// mustSurviveAs is mustSurvive with another configuration.
+func mustSurviveAs(t *testing.T, at string, idempotent bool, configure func(*loop, func(string, string) string) string) *loop {
+	t.Helper()
+	c := startLoop(t, at, configure)
 	c.live(t)
 	c.set(t, demo.Faults{ErrorRate: 0.2})
 	if !idempotent {
@@ -373,6 +385,7 @@ func mustSurvive(t *testing.T, at string, idempotent bool) {
 		t.Log(page)
 	}
 	c.mustReplay(t, c.incidents(t)[0].ID)
+	return c
 }
 
 // mendLate mends the API by another hand once an execution is on record: what may not

@@ -104,6 +104,12 @@ func (p *process) printed() string {
 // awaitLine waits until the process has printed a line with marker in it.
 func (p *process) awaitLine(t *testing.T, marker string) string {
 	t.Helper()
+	return p.awaitLineFor(t, patience, marker)
+}
+
+// awaitLineFor is awaitLine for what takes its time.
+func (p *process) awaitLineFor(t *testing.T, patience time.Duration, marker string) string {
+	t.Helper()
 	alarm := time.AfterFunc(patience, p.kill)
 	defer alarm.Stop()
 	p.mu.Lock()

@@ -19,9 +19,10 @@ import (
 // sidecar is the binary under test, running.
 type sidecar struct {
 	*process
-	address string // host:port of the proxied port
+	address string // host:port of the proxied port; empty without proxy
 	url     string // http://address
 	admin   string // http://host:port of the admin API
+	inside  namespace
 }
 
 // startSidecar runs `countersign run` in front of upstream, on ports that it
@@ -35,19 +36,47 @@ func startSidecar(t *testing.T, upstream string, flags ...string) *sidecar {
 // line in its own place.
 func startSidecarThrough(t *testing.T, program []string, upstream string, flags ...string) *sidecar {
 	t.Helper()
-	args := append([]string{
-		"run", "--upstream", upstream, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--wait-upstream", "0", "--log-format", "json", "--data", filepath.Join(t.TempDir(), "data"),
-	}, flags...)
-	line := slices.Concat(program, []string{binary}, args)
-	p := start(t, syscall.SIGKILL, line[0], line[1:]...)
-	var serving struct{ Listen, Admin any }
-	if err := json.Unmarshal([]byte(p.awaitLine(t, `"serving"`)), &serving); err != nil {
+	flags = append([]string{"--upstream", upstream, "--listen", "127.0.0.1:0"}, flags...)
+	return startSidecarBy(t, program, namespace{}, flags)
+}
+
+// startSidecarIn starts one in a network namespace, with nothing given that the
+// sensor depends on.
+func startSidecarIn(t *testing.T, inside namespace, flags ...string) *sidecar {
+	t.Helper()
+	return startSidecarBy(t, nil, inside, flags)
+}
+
+func startSidecarBy(t *testing.T, program []string, inside namespace, flags []string) *sidecar {
+	t.Helper()
+	line := slices.Concat(program, []string{
+		binary, "run", "--admin", "127.0.0.1:0", "--wait-upstream", "0", "--log-format", "json", "--data", filepath.Join(t.TempDir(), "data"),
+	}, flags)
+	line = inside.words(line[0], line[1:]...)
+	return servingSidecar(t, start(t, syscall.SIGKILL, line[0], line[1:]...), inside)
+}
+
+// servingSidecar waits until one that logs JSON serves.
+func servingSidecar(t *testing.T, p *process, inside namespace) *sidecar {
+	t.Helper()
+	var line struct{ Listen, Admin any }
+	if err := json.Unmarshal([]byte(p.awaitLine(t, `"serving"`)), &line); err != nil {
 		t.Fatalf("the sidecar's log line is not JSON: %v", err)
 	}
-	s := &sidecar{process: p, address: logged(serving.Listen), admin: "http://" + logged(serving.Admin)}
-	s.url = "http://" + s.address
+	s := &sidecar{process: p, admin: "http://" + logged(line.Admin), inside: inside}
+	if line.Listen != nil {
+		s.address = logged(line.Listen)
+		s.url = "http://" + s.address
+	}
 	return s
+}
+
+// read asks the admin API.
+func (s *sidecar) read(t *testing.T, path string) []byte {
+	t.Helper()
+	client := s.inside.client()
+	defer client.CloseIdleConnections()
+	return getBy(t, client, s.admin+path)
 }
 
 // logged is an address as slog's JSON writes it: text, or a net.TCPAddr's fields.
@@ -62,7 +91,7 @@ func logged(v any) string {
 func (s *sidecar) series(t *testing.T) map[string]float64 {
 	t.Helper()
 	all := map[string]float64{}
-	for line := range strings.Lines(string(get(t, s.admin+"/metrics"))) {
+	for line := range strings.Lines(string(s.read(t, "/metrics"))) {
 		name, value, ok := cutLast(strings.TrimSpace(line))
 		if !ok || strings.HasPrefix(line, "#") {
 			continue
@@ -167,7 +196,7 @@ type document struct {
 func (s *sidecar) health(t *testing.T) document {
 	t.Helper()
 	var d document
-	if err := json.Unmarshal(get(t, s.admin+"/health/alerts"), &d); err != nil {
+	if err := json.Unmarshal(s.read(t, "/health/alerts"), &d); err != nil {
 		t.Fatalf("/health/alerts is not JSON: %v", err)
 	}
 	return d
@@ -187,7 +216,12 @@ func (s *sidecar) expectRSS(t *testing.T) {
 
 func get(t *testing.T, url string) []byte {
 	t.Helper()
-	resp, err := http.Get(url)
+	return getBy(t, http.DefaultClient, url)
+}
+
+func getBy(t *testing.T, client *http.Client, url string) []byte {
+	t.Helper()
+	resp, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}

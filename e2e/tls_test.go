@@ -133,7 +133,7 @@ func TestUpstreamCertificateIsVerified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := startSidecar(t, upstream, flags...)
 			a := curl(t, s.url+"/")
-			if !strings.HasPrefix(a.status, "502 ") || a.header("Countersign-Error") != "upstream_tls" || bytes.Contains(a.body, []byte("x509")) {
+			if !strings.HasPrefix(a.status, "502 ") || a.header("Countersign-Error") != "upstream_certificate" || bytes.Contains(a.body, []byte("x509")) {
 				t.Errorf("%v\n%s", &a, a.body)
 			}
 			s.expectCounts(t, counts{"gateway_error": 1})

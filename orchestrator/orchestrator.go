@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/histogram"
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
 	"github.com/countersign-dev/countersign/orchestrator/docket"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/history"
@@ -56,6 +57,9 @@ type Config struct {
 	Checks Checks
 	// Docket records decisions; without it nothing is, and no incident opens.
 	Docket *docket.Docket
+	// Counters are what the sensor has counted, for diagnosis; without them it has
+	// only what the recorder measured.
+	Counters func() diagnosis.Counters
 	// History keeps what was measured; without it nothing is kept.
 	History *history.Writer
 	// Restore gives the state that an earlier process left. It is called once,
@@ -81,9 +85,10 @@ type Orchestrator struct {
 	identity health.Policy // of cfg.Policy
 	decide   func(policy.State, policy.Input, *policy.Policy) (policy.State, policy.Decision)
 
-	// state and last, the time of the last tick, are owned by New, then by Run.
+	// state, last, the time of the last tick, and watch are owned by New, then by Run.
 	state policy.State
 	last  time.Time
+	watch diagnosis.Watch
 
 	published atomic.Pointer[published]
 }
@@ -201,11 +206,12 @@ func (o *Orchestrator) tick() (err error) {
 	after, decision := o.decide(before, in, o.cfg.Policy)
 	o.state, o.last = after, now
 	routes := health.RoutesOf(window)
+	signals := o.signals(now, window, recent, decision)
 	if o.cfg.Docket != nil {
 		o.cfg.Docket.Submit(incident.Observation{
 			Tenant: o.cfg.Tenant, Service: o.cfg.Service, Instance: o.cfg.Instance, Policy: o.cfg.Policy,
 			Before: before, Input: in, After: after, Decision: decision,
-			Window: window, Routes: routes,
+			Window: window, Routes: routes, Signals: signals,
 		})
 	}
 	if o.cfg.History != nil {
@@ -216,6 +222,29 @@ func (o *Orchestrator) tick() (err error) {
 		o.cfg.History.Add(o.cfg.Tenant, tick, func() *histogram.Counts { return window.Overall.Durations })
 	}
 	return o.publish(now, decision, after, routes)
+}
+
+// signals shows the watch a tick and, while an incident must be open, returns what
+// it has seen. An incident goes without when anything about that goes wrong.
+func (o *Orchestrator) signals(now time.Time, window, recent *histogram.Snapshot, d policy.Decision) (data []byte) {
+	defer contain(func(err error) {
+		data = nil
+		o.cfg.Log.Error("what the sensor showed is left out", "err", err)
+	})
+	r := diagnosis.Reading{At: now, Window: window, Tick: recent, Well: !d.Breached && len(d.Breaches) == 0}
+	if o.cfg.Counters != nil {
+		r.Counters = o.cfg.Counters()
+	}
+	o.watch.Show(r)
+	if !d.Breached {
+		return nil
+	}
+	data, err := o.watch.Signals(o.cfg.Recorder.SnapshotLast).Encode()
+	if err != nil {
+		o.cfg.Log.Error("what the sensor showed cannot be kept as evidence", "err", err)
+		return nil
+	}
+	return data
 }
 
 func (o *Orchestrator) publish(now time.Time, d policy.Decision, s policy.State, routes []health.Route) error {

@@ -17,17 +17,19 @@ type clientConn struct {
 	proxy    *Proxy
 	raw      syscall.RawConn // of the socket; nil when there is none
 	lane     *histogram.Lane // nil when nothing is measured
+	turn     turn
 
 	// Owned by the connection's goroutine.
-	origin  origin
-	live    *Config  // what origin was made by; nil before the first exchange
-	bufs    *buffers // nil while parked
-	totalMs uint64   // when the present exchange must be over; 0 is never
-	ended   fault    // why the sweeper ended a phase of the present exchange
-	replied bool     // a byte of the present response has been written
-	closing bool     // the response said that the connection ends after it
-	linger  bool     // the client may still be sending when we close
-	sample  uint8    // counts towards the next measurement of our own time
+	origin    origin
+	live      *Config  // what origin was made by; nil before the first exchange
+	bufs      *buffers // nil while parked
+	totalMs   uint64   // when the present exchange must be over; 0 is never
+	restUntil uint64   // when the present wait for a request must be over
+	ended     fault    // why the sweeper ended a phase of the present exchange
+	replied   bool     // a byte of the present response has been written
+	closing   bool     // the response said that the connection ends after it
+	linger    bool     // the client may still be sending when we close
+	sample    uint8    // counts towards the next measurement of our own time
 
 	// main and upload say what the connection's goroutine, and the one that
 	// sends a long request body, are waiting for.
@@ -44,7 +46,7 @@ type clientConn struct {
 // buffers is what a connection needs while it is serving and can do without
 // while it is idle.
 type buffers struct {
-	br       *bufio.Reader
+	br       *bufio.Reader // nil while others may have it; it is empty then
 	exchange exchange
 	out      []byte
 }
@@ -55,22 +57,44 @@ const maxKeptOut = 2 * flushSize
 func (p *Proxy) acquireBuffers(c *clientConn) *buffers {
 	b, _ := p.buffers.Get().(*buffers)
 	if b == nil {
-		b = &buffers{br: bufio.NewReaderSize(nil, p.cfg.MaxHeaderBytes)}
+		b = new(buffers)
 		b.exchange.req.parsed.DisableNormalizing()
 		b.exchange.req.parsed.SetNoDefaultContentType(true)
 	}
-	b.br.Reset(c.Conn)
+	b.claim(c)
 	return b
 }
 
 func (p *Proxy) releaseBuffers(b *buffers) {
-	b.br.Reset(nil)
+	b.lend(p)
 	x := &b.exchange
 	x.c, x.live, x.upload, x.copy = nil, nil, nil, bodyCopy{}
 	if cap(b.out) > maxKeptOut {
 		b.out = nil
 	}
 	p.buffers.Put(b)
+}
+
+// lend lets other connections have the read buffer, of which nothing is used
+// any more.
+func (b *buffers) lend(p *Proxy) {
+	if b.br != nil {
+		b.br.Reset(nil)
+		p.readers.Put(b.br)
+		b.br = nil
+	}
+}
+
+// claim sees to a read buffer for c.
+func (b *buffers) claim(c *clientConn) {
+	if b.br != nil {
+		return
+	}
+	b.br, _ = c.proxy.readers.Get().(*bufio.Reader)
+	if b.br == nil {
+		b.br = bufio.NewReaderSize(nil, c.proxy.cfg.MaxHeaderBytes)
+	}
+	b.br.Reset(c)
 }
 
 // fasthttp's server hands a connection over to the handler registered for the
@@ -143,20 +167,39 @@ func (c *clientConn) end(s *waitState, w uint64, f fault) {
 // awaitRequest waits for the first byte of a request. It returns false when
 // the connection has none to give.
 func (c *clientConn) awaitRequest() bool {
-	c.totalMs, c.ended, c.replied = 0, faultNone, false
-	live := c.proxy.live.Load()
-	if c.bufs.br.Buffered() > 0 {
-		c.enter(phaseHead, live.HeaderTimeout)
-		return c.ended == faultNone
-	}
-	until := c.proxy.deadline(live.IdleTimeout)
-	c.enterUntil(phaseIdle, until)
-	if c.proxy.draining.Load() || c.ended != faultNone {
+	if !c.rest() {
 		return false
 	}
+	if c.bufs.br.Buffered() > 0 {
+		return c.awake()
+	}
 	_, err := c.bufs.br.Peek(1)
-	c.enter(phaseHead, live.HeaderTimeout)
-	if c.ended == faultNone {
+	return c.begin(err)
+}
+
+// rest begins the wait for a request. It returns false when none is to be
+// taken any more.
+func (c *clientConn) rest() bool {
+	c.totalMs, c.ended, c.replied = 0, faultNone, false
+	if c.bufs.br.Buffered() > 0 {
+		return true
+	}
+	c.restUntil = c.proxy.deadline(c.proxy.live.Load().IdleTimeout)
+	c.enterUntil(phaseIdle, c.restUntil)
+	return !c.proxy.draining.Load() && c.ended == faultNone
+}
+
+// awake begins the reading of a request. It returns false when the sweeper has
+// ended what was before.
+func (c *clientConn) awake() bool {
+	c.enter(phaseHead, c.proxy.live.Load().HeaderTimeout)
+	return c.ended == faultNone
+}
+
+// begin begins the reading of a request after a wait that ended in err. It
+// returns false when there is no request.
+func (c *clientConn) begin(err error) bool {
+	if c.awake() {
 		return err == nil
 	}
 	// The sweeper ended the wait, and perhaps a request came all the same.
@@ -165,25 +208,27 @@ func (c *clientConn) awaitRequest() bool {
 	if c.SetReadDeadline(time.Time{}) != nil {
 		return false
 	}
-	return err == nil || parked && c.park(live, until)
+	return err == nil || parked && c.park()
+}
+
+// release gives the buffers back, if the connection has any.
+func (c *clientConn) release() {
+	if c.bufs != nil {
+		c.proxy.releaseBuffers(c.bufs)
+		c.bufs = nil
+	}
 }
 
 // park gives the buffers back and goes on waiting for the client without them.
-func (c *clientConn) park(live *Config, until uint64) bool {
-	c.proxy.releaseBuffers(c.bufs)
-	c.bufs = nil
-	c.enterUntil(phaseParked, until)
+func (c *clientConn) park() bool {
+	c.release()
+	c.enterUntil(phaseParked, c.restUntil)
 	if c.proxy.draining.Load() {
 		return false
 	}
-	err := c.raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return err != syscall.EAGAIN && err != syscall.EINTR
-	})
+	err := c.raw.Read(func(fd uintptr) bool { return glance(int(fd)) != errAgain })
 	c.bufs = c.proxy.acquireBuffers(c)
-	c.enter(phaseHead, live.HeaderTimeout)
-	if err != nil || c.ended != faultNone {
+	if !c.awake() || err != nil {
 		return false
 	}
 	_, err = c.bufs.br.Peek(1)
@@ -194,6 +239,13 @@ func (c *clientConn) park(live *Config, until uint64) bool {
 func (c *clientConn) write(p []byte) error {
 	c.enter(phaseWrite, c.proxy.live.Load().StallTimeout)
 	c.replied = true
+	if c.turn.held() {
+		n, err := send(c.turn.fd, p)
+		if n == len(p) || err != nil && err != errAgain {
+			return err
+		}
+		p = p[n:]
+	}
 	_, err := c.Conn.Write(p)
 	return err
 }

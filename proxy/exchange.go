@@ -16,10 +16,11 @@ type exchange struct {
 	resp response
 	copy bodyCopy
 
-	headOnly bool    // a HEAD request
-	whole    bool    // the request was sent in one piece, body included
-	upload   *upload // sends the body when it was not
-	reused   bool    // the upstream connection had carried an exchange before
+	headOnly bool          // a HEAD request
+	whole    bool          // the request was sent in one piece, body included
+	upload   *upload       // sends the body when it was not
+	ubr      *bufio.Reader // of the upstream's connection, once it answers
+	reused   bool          // the upstream connection had carried an exchange before
 	retried  bool
 	answered bool // a byte of a response has arrived
 	sampled  bool // our own time is measured
@@ -58,13 +59,25 @@ func (x *exchange) run(c *clientConn, live *Config) (again bool) {
 	b := c.bufs
 	b.out = x.req.appendHead(b.out[:0], c)
 	x.takeBody()
+	if x.whole && x.req.upgrade == nil && b.br.Buffered() == 0 {
+		// What is still to be known of the request is not in the buffer.
+		q := &x.req
+		q.head.start, q.head.fields, q.target, q.host = nil, q.head.fields[:0], nil, nil
+		b.lend(c.proxy)
+		defer b.claim(c)
+	}
+	return x.conclude()
+}
+
+// conclude tries until the request has been answered, or cannot be.
+func (x *exchange) conclude() (again bool) {
 	for {
 		v, f := x.try()
 		switch {
 		case v == stale:
 		case v == retry:
 			x.retried = true
-			c.proxy.upstream.retries.Add(1)
+			x.c.proxy.upstream.retries.Add(1)
 		case f != faultNone:
 			return x.fail(f)
 		default:
@@ -85,28 +98,34 @@ func (x *exchange) try() (v verdict, f fault) {
 		return broken, f
 	}
 	uc := cc.Conn().(*upstreamConn)
-	if uc.used && (x.retried || uc.stale()) {
+	if uc.used && (x.retried || !x.asksAtOnce(uc) && uc.stale()) {
 		pool.CloseConn(cc)
 		return stale, faultNone
 	}
-	ubr := pool.AcquireReader(uc)
 	defer func() {
 		sent := x.upload == nil || x.upload.stop()
 		// From here on the sweeper does not touch the upstream connection.
 		c.enter(phaseConnect, 0)
 		// Bytes that are left are more than was asked for.
-		if v == reusable && sent && c.ended == faultNone && ubr.Buffered() == 0 {
+		if v == reusable && sent && c.ended == faultNone && x.ubr.Buffered() == 0 {
 			pool.ReleaseConn(cc)
 		} else {
 			pool.CloseConn(cc)
 		}
-		pool.ReleaseReader(ubr)
+		if x.ubr != nil {
+			pool.ReleaseReader(x.ubr)
+			x.ubr = nil
+		}
 	}()
 	c.proxy.logReachability(faultNone, nil)
 	x.reused, uc.used = uc.used, true
 	c.upstream.Store(uc)
-	return x.attempt(uc, ubr)
+	return x.attempt(uc)
 }
+
+// asksAtOnce reports whether the request is sent by one call that looks first
+// whether uc is still of use.
+func (x *exchange) asksAtOnce(uc *upstreamConn) bool { return x.whole && uc.plain }
 
 func (x *exchange) begin(c *clientConn, live *Config) {
 	x.c, x.live, x.upload = c, live, nil
@@ -136,43 +155,32 @@ func (x *exchange) repeatable() bool { return x.whole && x.req.idempotent() }
 // takeBody appends the request's body to its head when all of it has arrived.
 func (x *exchange) takeBody() {
 	b := x.c.bufs
-	switch n := x.req.body.length; {
-	case x.req.body.empty():
-		x.whole = true
-	case x.req.body.kind == framedByLength && n <= int64(b.br.Buffered()):
-		body, _ := b.br.Peek(int(n))
+	x.whole = x.req.bodyIn(b.br)
+	if x.whole && !x.req.body.empty() {
+		n := int(x.req.body.length)
+		body, _ := b.br.Peek(n)
 		b.out = append(b.out, body...)
-		_, _ = b.br.Discard(int(n))
-		x.whole = true
+		_, _ = b.br.Discard(n)
 	}
 }
 
 // attempt sends the request over uc and passes the response on. When it names
 // a fault, the response has not been completed.
-func (x *exchange) attempt(uc *upstreamConn, ubr *bufio.Reader) (verdict, fault) {
+func (x *exchange) attempt(uc *upstreamConn) (verdict, fault) {
 	c := x.c
 	c.enter(phaseSend, x.live.StallTimeout)
 	if c.ended != faultNone {
 		return broken, x.endedBy() // while it waited for the connection
 	}
-	if _, err := uc.Write(c.bufs.out); err != nil {
-		return x.noResponse()
+	if err := uc.ask(x); err == errStale {
+		return stale, faultNone
+	} else if err != nil {
+		return x.noResponse(err)
 	}
-	if x.sampled {
-		x.sent = x.now()
-	}
-	if x.whole {
-		c.enter(phaseAwait, x.live.ResponseTimeout)
-	} else {
-		c.enter(phaseAwait, 0)
-		if c.lane != nil {
-			c.lane.Receiving()
-		}
-		x.upload = startUpload(x, uc)
-	}
+	ubr := x.ubr
 	for {
 		if _, err := ubr.Peek(1); err != nil {
-			return x.noResponse()
+			return x.noResponse(err)
 		}
 		x.answered, x.firstByte = true, x.now()
 		if f := x.readHead(ubr); f != faultNone {
@@ -190,6 +198,23 @@ func (x *exchange) attempt(uc *upstreamConn, ubr *bufio.Reader) (verdict, fault)
 	}
 }
 
+// asked is told that the request, or its head, has been handed to the kernel.
+func (x *exchange) asked(uc *upstreamConn) {
+	c := x.c
+	if x.sampled {
+		x.sent = x.now()
+	}
+	if x.whole {
+		c.enter(phaseAwait, x.live.ResponseTimeout)
+		return
+	}
+	c.enter(phaseAwait, 0)
+	if c.lane != nil {
+		c.lane.Receiving()
+	}
+	x.upload = startUpload(x, uc)
+}
+
 func (x *exchange) readHead(ubr *bufio.Reader) fault {
 	size, err := awaitHead(ubr)
 	if err == nil && x.c.ended != faultNone {
@@ -204,12 +229,12 @@ func (x *exchange) readHead(ubr *bufio.Reader) fault {
 	if errors.Is(err, errHeadTooLarge) || errors.Is(err, errBareLF) {
 		return faultUpstreamResponse
 	}
-	_, f := x.noResponse()
+	_, f := x.noResponse(err)
 	return f
 }
 
-// noResponse says what it means that no response came.
-func (x *exchange) noResponse() (verdict, fault) {
+// noResponse says what it means that no response came but err.
+func (x *exchange) noResponse(err error) (verdict, fault) {
 	c := x.c
 	if x.upload != nil {
 		x.upload.stop()
@@ -224,7 +249,7 @@ func (x *exchange) noResponse() (verdict, fault) {
 	case x.reused && !x.retried && !x.answered && x.repeatable():
 		return retry, faultNone
 	}
-	return broken, faultUpstreamClosed
+	return broken, answerFault(err)
 }
 
 // endedBy names the fault for which the sweeper ended the exchange.
@@ -292,7 +317,7 @@ func (x *exchange) deliver(ubr *bufio.Reader) (verdict, fault) {
 	case errors.Is(err, errBodyMalformed):
 		return broken, faultUpstreamResponse
 	}
-	return broken, faultUpstreamClosed
+	return broken, answerFault(err)
 }
 
 // errEnded stops a copy whose exchange the sweeper has ended.

@@ -21,10 +21,14 @@ const (
 	faultHTTP2
 	faultClientGone
 	faultUpstreamRefused
+	faultUpstreamNotFound
 	faultUpstreamUnreachable
 	faultUpstreamTLS
+	faultUpstreamCertificate
+	faultUpstreamExpired
 	faultUpstreamConnectTimeout
 	faultUpstreamClosed
+	faultUpstreamReset
 	faultUpstreamResponse
 	faultUpstreamTimeout
 	faultTotalTimeout
@@ -50,10 +54,14 @@ var faults = [numFaults]struct {
 	faultHTTP2:                  {"http2_refused", 0, ""},
 	faultClientGone:             {"client_gone", 0, ""},
 	faultUpstreamRefused:        {"upstream_refused", 502, "The upstream refuses connections."},
+	faultUpstreamNotFound:       {"upstream_not_found", 502, "The upstream's name cannot be resolved."},
 	faultUpstreamUnreachable:    {"upstream_unreachable", 502, "The upstream cannot be reached."},
 	faultUpstreamTLS:            {"upstream_tls", 502, "The upstream's TLS handshake failed."},
+	faultUpstreamCertificate:    {"upstream_certificate", 502, "The upstream's certificate is not accepted."},
+	faultUpstreamExpired:        {"upstream_certificate_expired", 502, "The upstream's certificate is not valid at this time."},
 	faultUpstreamConnectTimeout: {"upstream_connect_timeout", 504, "The upstream did not accept the connection in time."},
 	faultUpstreamClosed:         {"upstream_closed", 502, "The upstream closed the connection before it had answered."},
+	faultUpstreamReset:          {"upstream_reset", 502, "The upstream reset the connection before it had answered."},
 	faultUpstreamResponse:       {"upstream_bad_response", 502, "The upstream's response is malformed or ambiguous."},
 	faultUpstreamTimeout:        {"upstream_timeout", 504, "The upstream did not answer in time."},
 	faultTotalTimeout:           {"total_timeout", 504, "The exchange took longer than this server allows."},

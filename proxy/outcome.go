@@ -24,11 +24,14 @@ func (x *exchange) stream() {
 	x.measured = true
 }
 
+// outcome is what the response counts as; it is asked once an exchange.
 func (x *exchange) outcome() histogram.Outcome {
 	switch s := x.resp.status; {
 	case s >= 500:
+		x.c.proxy.statuses.count(s)
 		return histogram.ServerError
 	case s >= 400:
+		x.c.proxy.statuses.count(s)
 		return histogram.ClientError
 	}
 	return histogram.Success

@@ -37,8 +37,10 @@ type Proxy struct {
 	certs    *certificate           // nil when the listener speaks plain HTTP
 	live     atomic.Pointer[Config] // what Reload may change
 
-	buffers  sync.Pool
+	buffers  sync.Pool // of *buffers
+	readers  sync.Pool // of *bufio.Reader, MaxHeaderBytes long
 	faults   faultCounts
+	statuses statusCounts
 	accepted atomic.Uint64
 	down     atomic.Bool // the last attempt to reach the upstream failed
 	draining atomic.Bool
@@ -118,7 +120,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		p.eachConn(func(c *clientConn) {
 			c.end(&c.main, c.main.word.Load(), faultClientGone)
 			c.abort()
-			c.Close()
+			// It waits for whoever holds the socket's read side.
+			go c.Close()
 		})
 	}
 	return err
@@ -176,6 +179,9 @@ func (p *Proxy) Stats() Stats {
 		Accepted:      p.accepted.Load(),
 		Errors:        p.faults.byName(),
 		Retries:       p.upstream.retries.Load(),
+		Statuses:      p.statuses.byStatus(),
+		Connects:      p.upstream.connects.Load(),
+		ConnectTime:   time.Duration(p.upstream.connectNs.Load()),
 	}
 }
 
@@ -225,7 +231,7 @@ func (l *listener) Accept() (net.Conn, error) {
 
 func (p *Proxy) newConn(conn net.Conn) *clientConn {
 	p.accepted.Add(1)
-	c := &clientConn{Conn: conn, proxy: p, raw: rawConn(conn)}
+	c := &clientConn{Conn: conn, proxy: p, raw: rawConn(conn), turn: turn{fd: noSocket}}
 	if p.certs != nil {
 		c.Conn = tls.Server(conn, p.certs.config)
 	}

@@ -160,6 +160,11 @@ func validHost(b []byte) bool {
 	return true
 }
 
+// bodyIn reports whether br holds all of the request's body.
+func (q *request) bodyIn(br *bufio.Reader) bool {
+	return q.body.empty() || q.body.kind == framedByLength && q.body.length <= int64(br.Buffered())
+}
+
 // idempotent says whether the method may be sent twice (RFC 9110 §9.2.2).
 func (q *request) idempotent() bool {
 	switch string(q.parsed.Method()) {

@@ -68,6 +68,58 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// TestIdleConnectionIsLookedAt: a kept connection that was closed while it was
+// idle, or on which something came that nobody had asked for, is not used again
+// for any request, however it is sent.
+func TestIdleConnectionIsLookedAt(t *testing.T) {
+	for name, pieces := range map[string][]string{
+		"GET":                    {"GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+		"POST in one piece":      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"},
+		"POST, its body later":   {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", "hello"},
+		"POST in chunks":         {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+		"POST in chunks, slowly": {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n"},
+	} {
+		for what, unasked := range map[string]string{"closed": "", "answered unasked": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				read, gone := make(chan struct{}), make(chan struct{})
+				up := play(t, func(p *peer, n int) {
+					if n == 1 {
+						p.answer("first")
+						<-read
+						p.send(unasked)
+						if unasked == "" {
+							p.Close()
+						}
+						close(gone)
+						p.rest()
+						return
+					}
+					for p.request() != nil {
+						p.send(okResponse)
+					}
+				})
+				e := start(t, up.url())
+				c := e.dial()
+				c.answered("/", 200, "first")
+				// From now on the proxy has read what it asked for.
+				e.until("the connection to be idle", func() bool { return e.Stats().UpstreamIdle == 1 })
+				close(read)
+				<-gone
+				for i, piece := range pieces {
+					if i > 0 {
+						e.inPhase(phaseAwait, 1)
+					}
+					c.send(piece)
+				}
+				if r := c.reply("POST"); r.StatusCode != 200 || r.body != "ok" {
+					t.Errorf("got %s %q", r.Status, r.body)
+				}
+				e.counted("success=2")
+			})
+		}
+	}
+}
+
 // TestRetryIsTheLast: a second connection that ends the same way ends the
 // exchange.
 func TestRetryIsTheLast(t *testing.T) {

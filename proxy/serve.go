@@ -28,6 +28,10 @@ func (p *Proxy) serveConn(conn net.Conn) error {
 		c.refuse(faultOverloaded, false)
 		return nil
 	}
+	if c.plain() {
+		c.serveTurns()
+		return nil
+	}
 	for c.awaitRequest() && c.serveRequest() {
 	}
 	return nil
@@ -37,6 +41,7 @@ func (p *Proxy) serveConn(conn net.Conn) error {
 // panicked: a fault of ours costs one connection and never the process.
 func (c *clientConn) leave() {
 	p := c.proxy
+	c.turn.fd = noSocket
 	if v := recover(); v != nil {
 		p.logPanic("connection", v)
 		if c.lane != nil {
@@ -50,10 +55,7 @@ func (c *clientConn) leave() {
 		}
 	}
 	c.finish()
-	if c.bufs != nil {
-		p.releaseBuffers(c.bufs)
-		c.bufs = nil
-	}
+	c.release()
 	if c.lane != nil {
 		c.lane.Close()
 	}
@@ -76,36 +78,61 @@ func (p *Proxy) contain(where string, after func()) {
 	}
 }
 
-// serveRequest reads one request, whose first byte has arrived, and answers
-// it. It reports whether the connection can carry another.
-func (c *clientConn) serveRequest() bool {
+// reading is what came of reading a request's head.
+type reading uint8
+
+const (
+	headRead   reading = iota
+	headAbsent         // an empty line was in its place
+	headRefused
+	headPartial // more of it is to come; only while the read side is held
+)
+
+// readRequest reads the head of a request, whose first byte has arrived.
+func (c *clientConn) readRequest() reading {
 	b := c.bufs
 	q := &b.exchange.req
 	q.head.start = nil
-	live := c.proxy.live.Load()
 	if first, _ := b.br.Peek(1); first[0] == '\r' {
 		// An empty line before the request is ignored (RFC 9112 §2.2).
 		if lead, err := b.br.Peek(2); err == nil && lead[1] == '\n' {
 			_, _ = b.br.Discard(2)
-			return true
+			return headAbsent
 		}
 	} else if !validToken(first) {
 		c.refuseUnread(faultBadRequest)
-		return false
+		return headRefused
 	}
 	size, err := awaitHead(b.br)
+	if err == errAgain {
+		return headPartial
+	}
 	c.ended = faultNone
 	if err == nil {
-		err = q.read(b.br, size, live.MaxHeaderCount)
+		err = q.read(b.br, size, c.proxy.live.Load().MaxHeaderCount)
 	}
 	if err != nil {
 		c.refuseHead(err)
-		return false
+		return headRefused
 	}
-	if c.proxy.cfg.HealthPath != "" && c.isHealthPath(q) {
-		return c.serveHealth(q)
+	return headRead
+}
+
+// serveRequest reads one request, whose first byte has arrived, and answers it.
+// It reports whether the connection can carry another.
+func (c *clientConn) serveRequest() bool {
+	r := c.readRequest()
+	return r == headAbsent || r == headRead && c.answer()
+}
+
+// answer answers the request whose head has been read. It reports whether the
+// connection can carry another.
+func (c *clientConn) answer() bool {
+	x := &c.bufs.exchange
+	if c.proxy.cfg.HealthPath != "" && c.isHealthPath(&x.req) {
+		return c.serveHealth(&x.req)
 	}
-	return b.exchange.run(c, live)
+	return x.run(c, c.proxy.live.Load())
 }
 
 // refuseHead answers a request whose head could not be read.

@@ -9,7 +9,9 @@ import (
 )
 
 const (
-	// parkAfter is how long a connection may be idle with its buffers.
+	// parkAfter is how long a connection may be idle with its buffers. Parking
+	// also looks at the socket, which clientConn.take may have left to it; there
+	// is always an idle timeout, so there is always parking.
 	parkAfter = time.Second
 	// goneEvery is how many sweeps pass between two looks at whether the
 	// clients of slow exchanges are still there.

@@ -224,7 +224,7 @@ func TestUpstreamTLS(t *testing.T) {
 			e := start(t, up.URL, func(c *Config) { c.UpstreamCAFile, c.UpstreamServerName = tc.ca, tc.server })
 			c := e.dial()
 			if !tc.ok {
-				checkFault(t, c.get("/"), faultUpstreamTLS)
+				checkFault(t, c.get("/"), faultUpstreamCertificate)
 				e.counted("gateway_error=1")
 				return
 			}

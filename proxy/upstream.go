@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"os"
@@ -11,17 +12,27 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/countersign-dev/countersign/roots"
 )
 
 // upstreamConn is one connection to the upstream, pooled by fasthttp's
 // HostClient and used by one exchange at a time.
 type upstreamConn struct {
 	net.Conn
-	raw  syscall.RawConn // nil when there is no socket underneath
-	used bool            // has carried an exchange before
+	raw   syscall.RawConn // nil when there is no socket underneath
+	plain bool            // what is read and written is the socket itself
+	used  bool            // has carried an exchange before
 
 	peek func(fd uintptr) bool // look, bound once
 	gone bool                  // what look saw
+
+	// While the read side of the socket is held, to ask over a plain connection.
+	step func(fd uintptr) bool // stepAsk, bound once
+	fd   int                   // noSocket unless it may be read without waiting
+	x    *exchange             // what is asked
+	n    int                   // bytes of the request that have been sent
+	err  error
 }
 
 // upstream connects to the API. Safe for concurrent use.
@@ -30,6 +41,9 @@ type upstream struct {
 	timeout time.Duration
 	pool    *fasthttp.HostClient
 	retries atomic.Uint64
+
+	connects  atomic.Uint64 // connections made
+	connectNs atomic.Int64  // how long that took in all
 }
 
 func newUpstream(cfg *Config, addr upstreamAddr) *upstream {
@@ -46,7 +60,18 @@ func newUpstream(cfg *Config, addr upstreamAddr) *upstream {
 	return u
 }
 
+// dial connects, and counts the connections that came about.
 func (u *upstream) dial() (net.Conn, error) {
+	began := time.Now()
+	conn, err := u.connect()
+	if err == nil {
+		u.connects.Add(1)
+		u.connectNs.Add(int64(time.Since(began)))
+	}
+	return conn, err
+}
+
+func (u *upstream) connect() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), u.timeout)
 	defer cancel()
 	var d net.Dialer
@@ -54,10 +79,14 @@ func (u *upstream) dial() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	uc := &upstreamConn{Conn: conn, raw: rawConn(conn)}
-	uc.peek = uc.look
+	uc := &upstreamConn{Conn: conn, raw: rawConn(conn), fd: noSocket}
+	uc.peek, uc.step = uc.look, uc.stepAsk
 	if u.addr.tls == nil {
+		uc.plain = uc.raw != nil
 		return uc, nil
+	}
+	if u.addr.tls.RootCAs == nil {
+		roots.Load()
 	}
 	secure := tls.Client(conn, u.addr.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
@@ -84,11 +113,34 @@ func connectFault(err error) fault {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &ne) && ne.Timeout():
 		return faultUpstreamConnectTimeout
 	case errors.As(err, &hs):
-		return faultUpstreamTLS
+		return certificateFault(hs.err)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		return faultUpstreamRefused
 	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return faultUpstreamNotFound
+	}
 	return faultUpstreamUnreachable
+}
+
+// certificateFault tells a certificate that is refused from a handshake that
+// fails for another reason.
+func certificateFault(err error) fault {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return faultUpstreamExpired
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return faultUpstreamCertificate
+	}
+	return faultUpstreamTLS
+}
+
+// answerFault names why an upstream connection broke before the answer was whole.
+func answerFault(err error) fault {
+	if errors.Is(err, syscall.ECONNRESET) {
+		return faultUpstreamReset
+	}
+	return faultUpstreamClosed
 }
 
 // stale reports whether the upstream has closed the idle connection or sent
@@ -116,9 +168,84 @@ func (uc *upstreamConn) holdsRecord() bool {
 }
 
 func (uc *upstreamConn) look(fd uintptr) bool {
-	var b [1]byte
-	_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	uc.gone = err != syscall.EAGAIN
+	uc.gone = glance(int(fd)) != errAgain
+	return true
+}
+
+// errStale says that an idle connection was found closed, or with something
+// that nobody had asked for. Nothing has been sent.
+var errStale = errors.New("the idle connection is of no more use")
+
+// Read implements io.Reader for the connection's buffer. While the read side is
+// held it does not wait.
+func (uc *upstreamConn) Read(p []byte) (int, error) {
+	if uc.fd == noSocket {
+		return uc.Conn.Read(p)
+	}
+	return receive(uc.fd, p)
+}
+
+// ask sends what there is of the request of x, and sees to a buffer for the
+// answer. Where the request is whole and the connection plain, it waits for the
+// answer's first bytes as well.
+func (uc *upstreamConn) ask(x *exchange) error {
+	out := x.c.bufs.out
+	if x.asksAtOnce(uc) {
+		uc.x, uc.n, uc.err = x, 0, nil
+		err := uc.raw.Read(uc.step)
+		uc.x, uc.fd = nil, noSocket
+		if err == nil {
+			err = uc.err
+		}
+		if err != nil || uc.n == len(out) {
+			return err
+		}
+		out = out[uc.n:]
+	}
+	if _, err := uc.Conn.Write(out); err != nil {
+		return err
+	}
+	x.asked(uc)
+	x.ubr = x.c.proxy.upstream.pool.AcquireReader(uc)
+	return nil
+}
+
+// stepAsk sends the request when it is first called, and reads when it is
+// called again, both on the socket fd, whose read side is held. It returns
+// true when it has read something, and when the rest of the request has to wait
+// for room.
+func (uc *upstreamConn) stepAsk(fd uintptr) bool {
+	x := uc.x
+	out := x.c.bufs.out
+	if uc.n < len(out) {
+		if glance(int(fd)) != errAgain {
+			// A new connection may have been refused with an answer.
+			if x.reused {
+				uc.err = errStale
+			}
+			return true
+		}
+		n, err := send(int(fd), out)
+		if err != nil && err != errAgain {
+			uc.err = err
+			return true
+		}
+		if uc.n = n; n < len(out) {
+			return true
+		}
+		x.asked(uc)
+		return false
+	}
+	if x.ubr == nil {
+		x.ubr = x.c.proxy.upstream.pool.AcquireReader(uc)
+	}
+	uc.fd = int(fd)
+	_, err := x.ubr.Peek(1)
+	uc.fd = noSocket
+	if err == errAgain {
+		return false
+	}
+	uc.err = err
 	return true
 }
 

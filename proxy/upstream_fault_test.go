@@ -57,7 +57,7 @@ func TestUpstreamOutOfReach(t *testing.T) {
 		{"no such socket", "unix://" + filepath.Join(t.TempDir(), "no.sock"), faultUpstreamRefused},
 		{"does not accept", "http://" + deafAddr(t), faultUpstreamConnectTimeout},
 		{"does not answer the handshake", "https://" + play(t, func(p *peer, _ int) { p.rest() }).ln.Addr().String(), faultUpstreamConnectTimeout},
-		{"has a name that cannot be", "http://no..such.host", faultUpstreamUnreachable}, // refused before any resolver is asked
+		{"has a name that cannot be", "http://no..such.host", faultUpstreamNotFound}, // refused before any resolver is asked
 		{"speaks no TLS", "https://" + notTLS.ln.Addr().String(), faultUpstreamTLS},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -89,9 +89,9 @@ func TestUpstreamBreaksOff(t *testing.T) {
 		wantReset               bool  // the client's connection must be reset
 	}{
 		{name: "nothing, closed", request: get, fault: faultUpstreamClosed},
-		{name: "nothing, reset", request: get, reset: true, fault: faultUpstreamClosed},
+		{name: "nothing, reset", request: get, reset: true, fault: faultUpstreamReset},
 		{name: "half a head, closed", request: get, response: "HTTP/1.1 200 OK\r\nX: ", fault: faultUpstreamClosed},
-		{name: "half a head, reset", request: get, response: "HTTP/1.1 200 OK\r\nX: ", reset: true, fault: faultUpstreamClosed},
+		{name: "half a head, reset", request: get, response: "HTTP/1.1 200 OK\r\nX: ", reset: true, fault: faultUpstreamReset},
 		{name: "half a length, closed", request: get, response: "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"},
 		{name: "half a length, reset", request: get, response: "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab", reset: true},
 		{name: "half a chunk, closed", request: get, response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab"},
@@ -132,7 +132,11 @@ func TestUpstreamBreaksOff(t *testing.T) {
 				t.Errorf("got %q after %q, reset %v", rest, head, reset)
 			}
 			e.counted("gateway_error=1")
-			e.erred(faultUpstreamClosed, 1)
+			want := faultUpstreamClosed
+			if tc.reset {
+				want = faultUpstreamReset
+			}
+			e.erred(want, 1)
 		})
 	}
 }
@@ -211,10 +215,20 @@ func TestUpstreamNeverReads(t *testing.T) {
 	done := make(chan struct{})
 	defer close(done)
 	up := play(t, func(p *peer, _ int) { <-done })
-	e := start(t, up.url(), func(c *Config) { c.StallTimeout = time.Second })
+	e := startStill(t, up.url())
 	c := e.dial()
 	c.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
 	go func() { c.send(strings.Repeat("x", 100_000_000)) }()
+	looks := 0 // in a row at which the upload waited for room
+	e.until("the way to the upstream to be full", func() bool {
+		e.eachConn(func(c *clientConn) {
+			if looks++; wordPhase(c.upload.word.Load()) != phaseSend {
+				looks = 0
+			}
+		})
+		return looks >= 100
+	})
+	e.pass(e.cfg.StallTimeout+time.Second, false)
 	checkFault(t, c.reply("POST"), faultUpstreamTimeout)
 	c.Close()
 	e.counted("gateway_error=1")

@@ -14,6 +14,8 @@ import (
 	"github.com/countersign-dev/countersign/orchestrator/api"
 	"github.com/countersign-dev/countersign/orchestrator/change"
 	"github.com/countersign-dev/countersign/orchestrator/check"
+	"github.com/countersign-dev/countersign/orchestrator/counsel"
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
 	"github.com/countersign-dev/countersign/orchestrator/docket"
 	"github.com/countersign-dev/countersign/orchestrator/egress"
 	"github.com/countersign-dev/countersign/orchestrator/history"
@@ -43,6 +45,8 @@ type decisions struct {
 	gate   *egress.Gate // the one way out
 	outbox *outbox.Outbox
 	public *public // nil when nobody can decide
+	// counsel explains incidents, nil when nobody does.
+	counsel *counsel.Counsel
 
 	changes  *change.Store
 	receiver *change.Receiver
@@ -63,7 +67,7 @@ func newDecisions(c config.Config, log *slog.Logger) (*decisions, error) {
 	d.docket = docket.New(docket.Config{
 		Tenants: docketTenants(c), Instance: c.InstanceID(), Policy: d.policy, Log: log, Changes: d.changesBefore,
 		Actions: c.Actions, Contacts: askable(c), Execute: docket.Through(d.gate, recovery.Executor{}),
-		Secondary: c.Approval.SecondaryAfter, Show: d.showChart, Changed: func() { d.outbox.Wake() },
+		Secondary: c.Approval.SecondaryAfter, Show: d.showChart, Changed: d.changed,
 		Unrecorded: func(n docket.Notice) { d.outbox.Tell(n.Tenant, n.Service, n.Event, n.Text, n.At) },
 	})
 	options, err := c.LedgerOptions(os.Getenv)
@@ -95,6 +99,9 @@ func newDecisions(c config.Config, log *slog.Logger) (*decisions, error) {
 		return nil, err
 	}
 	warnOfActions(c, d.public != nil, log)
+	if err := d.addCounsel(c, log); err != nil {
+		return nil, err
+	}
 	return d, d.addOutbox(c, log)
 }
 
@@ -179,10 +186,10 @@ func (d *decisions) restore(c config.Config, tenant string, log *slog.Logger) fu
 	}
 }
 
-func (d *decisions) addBrain(c config.Config, r *histogram.Recorder, log *slog.Logger) (err error) {
+func (d *decisions) addBrain(c config.Config, r *histogram.Recorder, counters func() diagnosis.Counters, log *slog.Logger) (err error) {
 	d.brain, err = orchestrator.New(orchestrator.Config{
 		Recorder: r, Tenant: c.Service.Tenant, Service: c.ServiceName(), Instance: c.InstanceID(),
-		Policy: d.policy, Checks: d.checks, Docket: d.docket, History: d.history,
+		Policy: d.policy, Checks: d.checks, Docket: d.docket, History: d.history, Counters: counters,
 		Restore: d.restore(c, c.Service.Tenant, log), Ledger: d.journal.Head, Log: log,
 	})
 	return err

@@ -44,7 +44,7 @@ func (d *decisions) addOutbox(c config.Config, log *slog.Logger) error {
 		Path: filepath.Join(c.Ledger.Data, sentFile), Ledger: d.docket, Receipts: d.docket,
 		Carrier:  outbox.Post{Channels: channels, Compose: writer.Compose},
 		Contacts: outbox.Contacts(c.Contacts, c.Channels), Shadow: d.inShadow, Log: log,
-		Rules: outbox.Rules{Voice: c.Approval.VoiceAfter, Secondary: c.Approval.SecondaryAfter},
+		Rules: outbox.Rules{Voice: c.Approval.VoiceAfter, Secondary: c.Approval.SecondaryAfter, Diagnosis: waitFor(c)},
 	})
 	return nil
 }
@@ -138,6 +138,7 @@ func (d *decisions) document(tenant string) (doc health.Document, ok bool) {
 
 // showChart adds to an approval page how what breached went.
 func (d *decisions) showChart(tenant string, v *approval.View) {
+	d.showDiagnosis(tenant, v)
 	if tenant != d.own.ID {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 )
 
@@ -19,6 +20,7 @@ func incidentMarkCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "false-alarm", Usage: "nothing was wrong", EnvVars: []string{"COUNTERSIGN_FALSE_ALARM"}},
 			&cli.BoolFlag{Name: "confirmed", Usage: "something was wrong", EnvVars: []string{"COUNTERSIGN_CONFIRMED"}},
+			&cli.StringFlag{Name: "cause", Usage: "the `CAUSE` that was found, one of countersign diagnosis causes; recorded, to know which diagnosis was right", EnvVars: []string{"COUNTERSIGN_CAUSE"}},
 			&cli.StringFlag{Name: "who", Usage: "`NAME` of the person who says so; recorded", EnvVars: []string{"COUNTERSIGN_WHO"}},
 			&cli.StringFlag{Name: "note", Usage: "`TEXT` that is recorded with it", EnvVars: []string{"COUNTERSIGN_NOTE"}},
 			&cli.StringFlag{Name: "tenant", Usage: "the incident's `TENANT`, when it is not the sidecar's own", EnvVars: []string{"COUNTERSIGN_TENANT"}},
@@ -35,7 +37,7 @@ func incidentMarkCommand() *cli.Command {
 			}
 			who := c.String("who")
 			return askTenant(c, func(ctx context.Context, t *api.TenantClient) error {
-				if err := t.Mark(ctx, id, verdict, who, c.String("note")); err != nil {
+				if err := t.Mark(ctx, id, verdict, c.String("cause"), who, c.String("note")); err != nil {
 					return err
 				}
 				_, err := fmt.Fprintf(c.App.Writer, "recorded: %s says of %s: %s\n", printable(oneLine(who)), printable(id), strings.ReplaceAll(verdict, "_", " "))
@@ -53,6 +55,10 @@ func verdictOf(c *cli.Context, id string) (string, error) {
 		return "", usageError{"mark needs the id of an incident: countersign incident list has them"}
 	case falseAlarm == confirmed:
 		return "", usageError{"say either --false-alarm or --confirmed"}
+	case falseAlarm && c.String("cause") != "":
+		return "", usageError{"a false alarm has no cause: give --cause with --confirmed"}
+	case c.String("cause") != "" && !diagnosis.Cause(c.String("cause")).Valid():
+		return "", usageError{fmt.Sprintf("%q is no cause that there is: countersign diagnosis causes lists them", c.String("cause"))}
 	case oneLine(c.String("who")) == "":
 		return "", usageError{"--who names the person who says so; it is recorded, and cannot be left out"}
 	case falseAlarm:

@@ -19,6 +19,7 @@ import (
 	"github.com/countersign-dev/countersign/ledger/verify"
 	"github.com/countersign-dev/countersign/orchestrator/api"
 	"github.com/countersign-dev/countersign/orchestrator/tenant"
+	"github.com/countersign-dev/countersign/roots"
 )
 
 // openLog opens the log that a command reads: a bundle or URL that is named,
@@ -51,6 +52,9 @@ func openLog(ctx context.Context, c *cli.Context, named string) (verify.Source, 
 // named for it.
 func openSource(ctx context.Context, c *cli.Context, where string) (verify.Source, io.Closer, error) {
 	u, err := url.Parse(where)
+	if err == nil && u.Scheme == "https" {
+		roots.Load()
+	}
 	if !onCommandLine(c, secretFileFlagName) || err != nil || u.Host == "" {
 		return verify.OpenSource(ctx, where)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -188,8 +189,12 @@ func TestAClosedTerminalLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Below nohup the signal would be ignored, and so by what is started here.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	data := newData(t, 3)
-	for _, signal := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM, os.Interrupt} {
+	for _, end := range []os.Signal{syscall.SIGHUP, syscall.SIGTERM, os.Interrupt} {
 		temp := t.TempDir()
 		cmd := exec.Command(program, "ledger", "show", "--follow", "--store", data)
 		cmd.Env = append(os.Environ(), "TMPDIR="+temp)
@@ -206,14 +211,14 @@ func TestAClosedTerminalLeavesNothing(t *testing.T) {
 		if copied, err := os.ReadDir(temp); err != nil || len(copied) != 1 {
 			t.Errorf("while it runs there are %v, %v", copied, err)
 		}
-		if err := cmd.Process.Signal(signal); err != nil {
+		if err := cmd.Process.Signal(end); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("%v: %v", signal, err)
+			t.Errorf("%v: %v", end, err)
 		}
 		if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
-			t.Errorf("%v leaves %v, %v", signal, left, err)
+			t.Errorf("%v leaves %v, %v", end, left, err)
 		}
 	}
 }

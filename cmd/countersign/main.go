@@ -62,8 +62,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Writer:    stdout,
 		ErrWriter: stderr,
 		Commands: []*cli.Command{
-			runCommand(), demoCommand(), statusCommand(), incidentCommand(), shadowCommand(),
-			notifyCommand(), outboxCommand(), policyCommand(), ledgerCommand(), configCommand(), versionCommand(),
+			runCommand(), demoCommand(), statusCommand(), healthcheckCommand(), incidentCommand(), shadowCommand(),
+			notifyCommand(), outboxCommand(), diagnosisCommand(), policyCommand(), ledgerCommand(), probeCommand(), benchCommand(), injectCommand(), webhookCommand(), configCommand(), versionCommand(),
 		},
 		Action: noCommand,
 		// Keys and names of files may have commas in them.

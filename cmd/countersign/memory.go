@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -41,11 +42,21 @@ func collectOften() {
 	}
 }
 
+// useOneProcessor spares a sidecar through which no traffic passes what it costs to
+// wake several for little work, and leaves the others to the API. GOMAXPROCS in the
+// environment goes before it.
+func useOneProcessor() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+}
+
 // returnStartPages has the kernel take back the memory, and the pages of the
-// binary, that only the start needed: about a third of the resident memory of a
-// sidecar when it begins to serve, and a tenth once the ledger has been read.
-// What is used again is mapped again from the page cache. Linux only; elsewhere, and
-// when anything is unusual, it does nothing.
+// binary, that nothing needs any more: half of what is resident once all parts are
+// made, the probe's programs above all, before the ledger takes its share; and
+// again as much once the ledger has been read. What is used again is mapped again
+// from the page cache. Linux only; elsewhere, and when anything is unusual, it does
+// nothing.
 func returnStartPages() {
 	debug.FreeOSMemory()
 	exe, err := os.Readlink("/proc/self/exe")

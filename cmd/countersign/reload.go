@@ -29,9 +29,12 @@ func (r *runner) reload() {
 
 func (r *runner) take(next *config.Loaded) error {
 	merged, changes := r.loaded.Reload(next)
-	needRestart, err := r.sidecar.proxy.Reload(merged.Proxy())
-	if err != nil {
-		return err
+	var needRestart []string
+	if p := r.sidecar.proxy; p != nil {
+		var err error
+		if needRestart, err = p.Reload(merged.Proxy()); err != nil {
+			return err
+		}
 	}
 	r.level.Set(merged.LogLevel())
 	r.loaded = merged

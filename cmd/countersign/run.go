@@ -19,7 +19,7 @@ func runCommand() *cli.Command {
 	set := newSettings()
 	return &cli.Command{
 		Name:  "run",
-		Usage: "stand in front of an API and measure it",
+		Usage: "stand in front of an API, or beside it, and measure it",
 		Flags: set.flags,
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
@@ -57,14 +57,16 @@ func (r *runner) run() (err error) {
 		return err
 	}
 	defer r.sidecar.close()
+	returnStartPages()
 	r.sidecar.startAdmin()
-	if stopped, err := r.awaitUpstream(signals); stopped || err != nil {
+	if !r.sidecar.proxies() {
+		useOneProcessor()
+	} else if stopped, err := r.awaitUpstream(signals); stopped || err != nil {
 		return err
 	}
 	r.sidecar.startTraffic()
-	returnStartPages()
 	r.sidecar.whenSettled(returnStartPages)
-	serving := []any{"listen", r.sidecar.traffic.Addr().String(), "upstream", r.loaded.Upstream.URL, "admin", r.sidecar.adminListener.Addr().String()}
+	serving := append(r.sidecar.serving(r.loaded.Upstream.URL), "admin", r.sidecar.adminListener.Addr().String())
 	if r.sidecar.public != nil {
 		serving = append(serving, "approvals", r.sidecar.public.listener.Addr().String())
 	}
@@ -110,7 +112,11 @@ func (r *runner) awaitUpstream(signals <-chan os.Signal) (stopped bool, err erro
 // drain ends the run: at once when a second signal says so.
 func (r *runner) drain(sig os.Signal, signals <-chan os.Signal) error {
 	limit := r.loaded.Timeouts.Drain
-	r.log.Info("finishing the requests in flight", "signal", sig.String(), "limit", limit)
+	if r.sidecar.proxies() {
+		r.log.Info("finishing the requests in flight", "signal", sig.String(), "limit", limit)
+	} else {
+		r.log.Info("stopping", "signal", sig.String())
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	begin := time.Now()

@@ -41,9 +41,9 @@ func screen(s api.Status, paint bool) string {
 	if paint {
 		b.lines[0] = paints[d.Status] + verdict + unpaint + strings.TrimPrefix(b.lines[0], verdict)
 	}
-	b.line("%s → %s", s.Listen, s.Upstream)
+	b.line("%s", path(s))
 	b.line("")
-	figures(b, d)
+	figures(b, s)
 	if !s.Ready {
 		b.line("Not ready  %s", s.ReadyProblem)
 	}
@@ -56,10 +56,9 @@ func screen(s api.Status, paint bool) string {
 	b.line("")
 	outboxLine(b, s.Outbox)
 	ledgerLine(b, s.Ledger)
-	b.line("Proxy      %d client and %d upstream connections, %d retries", s.Proxy.ClientConns, s.Proxy.UpstreamConns, s.Proxy.Retries)
-	b.line("Errors     %s", tally(s.Proxy.Errors))
+	sensors(b, s)
 	b.line("Seen       %d requests, routes: %d, not measured: %s", s.Traffic.Seen, s.Traffic.Routes, tally(s.Traffic.Unmeasured))
-	return strings.Join(b.lines, "\n") + "\n"
+	return b.text()
 }
 
 // outboxLine is there when something has not been said.
@@ -102,7 +101,8 @@ func ledgerLine(b *page, r *journal.Report) {
 	}
 }
 
-func figures(b *page, d health.Document) {
+func figures(b *page, s api.Status) {
+	d := s.Health
 	m := d.Metrics
 	b.line("Score      %.0f of 100, %s, %s", d.HealthScore.Score, d.HealthScore.Status, d.HealthScore.Trend)
 	b.line("           latency %s, errors %s, anomalies %s",
@@ -116,7 +116,7 @@ func figures(b *page, d health.Document) {
 	b.line("Traffic    %s requests/s, %s errors, %d in flight, %d samples",
 		number("%.1f", m.RequestsPerSecond), percent(m.ErrorRate), m.InFlight, m.SampleSize)
 	if d.Reason == "no_data" {
-		b.line("           nothing was measured yet: send your traffic through the sidecar")
+		b.wrapped("           ", "nothing was measured yet: send your traffic "+where(s))
 	}
 }
 
@@ -212,6 +212,13 @@ type page struct{ lines []string }
 func (p *page) line(text string, args ...any) {
 	p.lines = append(p.lines, strings.TrimRight(clip(printable(fmt.Sprintf(text, args...)), screenWidth), " "))
 }
+
+// long is a line that may be longer than the screen is wide: what has to be read whole.
+func (p *page) long(text string, args ...any) {
+	p.lines = append(p.lines, strings.TrimRight(printable(fmt.Sprintf(text, args...)), " "))
+}
+
+func (p *page) text() string { return strings.Join(p.lines, "\n") + "\n" }
 
 // maxWrapped is how many lines a text may take up.
 const maxWrapped = 2

@@ -41,7 +41,7 @@ func sampleStatus() api.Status {
 			"upstream": {State: policy.Up, Flapping: true}, "db": {State: policy.Down, ConsecutiveFailures: 3, Reason: "connection refused"},
 		},
 		Traffic: api.Traffic{Seen: 5000, Routes: 3, Unmeasured: map[string]uint64{"client_gone": 2}},
-		Proxy:   api.ProxyStats{ClientConns: 12, UpstreamConns: 4, Errors: map[string]uint64{"a": 1, "b": 3, "c": 0}},
+		Proxy:   &api.ProxyStats{ClientConns: 12, UpstreamConns: 4, Errors: map[string]uint64{"a": 1, "b": 3, "c": 0}},
 	}
 }
 
@@ -154,5 +154,42 @@ func TestUptime(t *testing.T) {
 		if got := uptime(d.Seconds()); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
 		}
+	}
+}
+
+func TestScreenOfTheProbe(t *testing.T) {
+	s := sampleStatus()
+	s.Listen, s.Upstream, s.Sensor, s.Proxy = "", "", "ebpf", nil
+	s.Probe = &api.ProbeStats{Port: 8000, Attach: "tcx", Interfaces: []string{"lo", "eth0"}, Connections: 12, MemoryBytes: 22 << 20}
+	s.Health.Reason = "no_data"
+	got := screen(s, false)
+	for _, line := range []string{
+		"port 8000, with nothing in the way",
+		"           nothing was measured yet: send your traffic to port 8000 in this\n           network namespace",
+		"Probe      port 8000 by tcx on lo, eth0, 12 connections, 22.0 MiB",
+	} {
+		if !strings.Contains(got, "\n"+line) {
+			t.Errorf("no line %q in\n%s", line, got)
+		}
+	}
+	for _, of := range []string{"Proxy ", "Compared "} {
+		if strings.Contains(got, of) {
+			t.Errorf("%s in\n%s", of, got)
+		}
+	}
+}
+
+func TestScreenOfBothSensors(t *testing.T) {
+	s := sampleStatus()
+	proxied, probed := 20.5, 20.47
+	s.Probe = &api.ProbeStats{Port: 8000, Attach: "socket"}
+	s.Comparison = &api.Comparison{Proxy: api.SensorFigures{Requests: 17, P95MS: &proxied}, Probe: api.SensorFigures{Requests: 16, P95MS: &probed}}
+	if got, want := screen(s, false), "Compared   P95 20.50 ms by the proxy, 20.47 ms by the probe; 17 and 16 requests\n"; !strings.Contains(got, want) {
+		t.Errorf("no line %q in\n%s", want, got)
+	}
+	s.SensorReason = "CAP_BPF is missing: give it to the process"
+	s.Sensor = "proxy"
+	if got, want := screen(s, false), "Sensor     proxy, as the eBPF probe cannot work here: CAP_BPF is missing: give it to the process\n"; !strings.Contains(got, want) {
+		t.Errorf("no line %q in\n%s", want, got)
 	}
 }

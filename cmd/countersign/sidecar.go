@@ -15,6 +15,7 @@ import (
 	"github.com/countersign-dev/countersign/config"
 	"github.com/countersign-dev/countersign/histogram"
 	"github.com/countersign-dev/countersign/orchestrator/api"
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
 	"github.com/countersign-dev/countersign/orchestrator/journal"
 	"github.com/countersign-dev/countersign/proxy"
 )
@@ -23,15 +24,15 @@ import (
 type sidecar struct {
 	recorder *histogram.Recorder
 	*decisions
-	proxy *proxy.Proxy
+	sensor
 	admin *http.Server
 	log   *slog.Logger
 
-	traffic, adminListener net.Listener
+	adminListener net.Listener
 
 	// notReady says why /readyz must refuse; empty while traffic is served.
 	notReady atomic.Pointer[string]
-	// failed receives the proxy's end, should it come unasked.
+	// failed receives the end of the only sensor, should it come unasked.
 	failed chan error
 
 	beside  context.Context // of what runs beside the traffic, set by startAdmin
@@ -47,35 +48,41 @@ type sidecar struct {
 func newSidecar(c config.Config, log *slog.Logger) (*sidecar, error) {
 	s := &sidecar{log: log, failed: make(chan error, 1)}
 	s.unready("starting")
-	if err := s.makeParts(c); err != nil {
-		return nil, err
-	}
-	var err error
-	if s.traffic, err = listen(c.Listen.Address, "--listen"); err != nil {
-		return nil, err
-	}
-	if s.adminListener, err = listen(c.Admin.Address, "--admin"); err != nil {
-		_ = s.traffic.Close()
-		return nil, err
-	}
-	if s.public != nil {
-		if err := s.public.listen(c.Approval.Listen); err != nil {
-			s.closeListeners()
-			return nil, err
-		}
-	}
-	if s.admin, err = api.New(s.adminConfig(c)); err != nil {
-		s.closeListeners()
+	if err := s.open(c); err != nil {
+		s.release()
 		return nil, err
 	}
 	return s, nil
 }
 
+func (s *sidecar) open(c config.Config) (err error) {
+	if err := s.makeParts(c); err != nil {
+		return err
+	}
+	if err := s.sensor.listen(c.Listen.Address); err != nil {
+		return err
+	}
+	if s.adminListener, err = listen(c.Admin.Address, "--admin"); err != nil {
+		return err
+	}
+	if s.public != nil {
+		if err := s.public.listen(c.Approval.Listen); err != nil {
+			return err
+		}
+	}
+	if s.admin, err = api.New(s.adminConfig(c)); err != nil {
+		return err
+	}
+	return s.giveUp()
+}
+
 func (s *sidecar) makeParts(c config.Config) error {
 	p := c.Proxy()
 	p.Health, p.Log = func() []byte { return s.brain.JSON() }, s.log
-	if err := p.Validate(); err != nil { // what every other part takes to be sound
-		return err
+	if c.Sensor.Proxies() {
+		if err := p.Validate(); err != nil { // what every other part takes to be sound
+			return err
+		}
 	}
 	h, err := c.Histogram()
 	if err != nil {
@@ -84,11 +91,17 @@ func (s *sidecar) makeParts(c config.Config) error {
 	if s.recorder, err = histogram.NewRecorder(h); err != nil {
 		return err
 	}
+	if err := s.choose(c, s.recorder, h, s.log); err != nil {
+		return err
+	}
 	if s.decisions, err = newDecisions(c, s.log); err != nil {
 		return err
 	}
-	if err := s.addBrain(c, s.recorder, s.log); err != nil {
+	if err := s.addBrain(c, s.recorder, s.counters, s.log); err != nil {
 		return err
+	}
+	if !s.proxies() {
+		return nil
 	}
 	if c.Measure.Enabled {
 		p.Recorder = s.recorder
@@ -97,8 +110,17 @@ func (s *sidecar) makeParts(c config.Config) error {
 	return err
 }
 
+// counters are the proxy's, of which there is none while the rest is made.
+func (s *sidecar) counters() diagnosis.Counters {
+	if s.proxy == nil {
+		return diagnosis.Counters{}
+	}
+	stats := s.proxy.Stats()
+	return diagnosis.Counters{Failures: stats.Errors, Statuses: stats.Statuses, Connects: stats.Connects, ConnectTime: stats.ConnectTime}
+}
+
 func (s *sidecar) adminConfig(c config.Config) api.Config {
-	return api.Config{
+	a := api.Config{
 		Orchestrator: s.brain,
 		Recorder:     s.recorder,
 		Journal:      s.journal,
@@ -108,13 +130,10 @@ func (s *sidecar) adminConfig(c config.Config) api.Config {
 			}
 			return nil
 		},
-		Stats:        func() api.ProxyStats { return api.ProxyStats(s.proxy.Stats()) },
 		Build:        buildInfo(),
 		StartedAt:    time.Now(),
 		Upstream:     c.Upstream.URL,
-		Listen:       s.traffic.Addr().String(),
 		Admin:        s.adminListener.Addr().String(),
-		Sensor:       "proxy",
 		Own:          s.own,
 		Others:       s.others,
 		Docket:       s.docket,
@@ -124,20 +143,27 @@ func (s *sidecar) adminConfig(c config.Config) api.Config {
 		AllowedHosts: c.Admin.AllowedHosts,
 		Log:          s.log,
 	}
+	s.tell(&a)
+	return a
 }
 
 // listen takes a port, or says in one line why it cannot.
 func listen(address, flag string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", address)
+	return ln, cannotListen(err, address, flag)
+}
+
+// cannotListen says in one line why a port could not be taken, and what to do.
+func cannotListen(err error, address, flag string) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("cannot listen on %s: another process uses that port; choose another with %s", address, flag)
+		return fmt.Errorf("cannot listen on %s: another process uses that port; choose another with %s", address, flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("cannot listen on %s: not permitted for this user; choose a port above 1023 with %s", address, flag)
+		return fmt.Errorf("cannot listen on %s: not permitted for this user; choose a port above 1023 with %s", address, flag)
 	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+		return fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
-	return ln, nil
+	return nil
 }
 
 func (s *sidecar) unready(why string) { s.notReady.Store(&why) }
@@ -171,6 +197,9 @@ func (s *sidecar) begin(ctx context.Context, group *sync.WaitGroup, runs map[str
 // effectRuns are the parts that people outside notice, by name.
 func (s *sidecar) effectRuns() map[string]func(context.Context) error {
 	runs := map[string]func(context.Context) error{"outbox": s.runOutbox}
+	if s.counsel != nil {
+		runs["diagnosis"] = s.runCounsel
+	}
 	if s.public != nil {
 		runs["approvals"] = s.public.run
 		if s.public.certificate != nil {
@@ -189,17 +218,24 @@ func (s *sidecar) runs() map[string]func(context.Context) error {
 	if s.poller != nil {
 		runs["changes"] = s.poller.Run
 	}
+	if s.probe != nil {
+		runs["probe"] = s.runProbe
+	}
+	if s.compared != nil {
+		runs["recorder of the probe"] = s.compared.Run
+	}
 	for i, t := range s.tenants {
 		runs["tenant "+s.others[i].ID] = t.Run
 	}
 	return runs
 }
 
-// whenSettled calls f when the ledger has been read, or cannot be. It looks once
-// a second.
+// whenSettled calls f when the ledger has been read, or cannot be. It looks four
+// times a second: an empty ledger is ready by then, and the probe's first reading,
+// after a second, takes memory that is better had after f has given some back.
 func (s *sidecar) whenSettled(f func()) {
 	s.running.Go(func() {
-		look := time.NewTicker(time.Second)
+		look := time.NewTicker(time.Second / 4)
 		defer look.Stop()
 		for {
 			select {
@@ -216,15 +252,20 @@ func (s *sidecar) whenSettled(f func()) {
 	})
 }
 
-// startTraffic starts serving the proxied port.
+// startTraffic starts serving the proxied port, if there is one.
 func (s *sidecar) startTraffic() {
-	s.running.Go(func() { s.failed <- s.proxy.Serve(s.traffic) })
+	if s.proxy != nil {
+		s.running.Go(func() { s.failed <- s.proxy.Serve(s.traffic) })
+	}
 	s.notReady.Store(nil)
 }
 
 // drain lets the requests in flight finish, for as long as ctx allows.
 func (s *sidecar) drain(ctx context.Context) error {
 	s.unready("shutting down")
+	if s.proxy == nil {
+		return nil
+	}
 	return s.proxy.Shutdown(ctx)
 }
 
@@ -238,13 +279,26 @@ func (s *sidecar) close() {
 	_ = s.admin.Close()
 	s.closeListeners()
 	s.running.Wait()
+	s.sensor.close()
 	if err := s.changes.Close(); err != nil {
 		s.log.Warn("the file of changes did not close cleanly", "error", err)
 	}
 }
 
 func (s *sidecar) closeListeners() {
-	_ = s.traffic.Close()
-	_ = s.adminListener.Close()
-	s.public.close()
+	if s.traffic != nil {
+		_ = s.traffic.Close()
+	}
+	if s.adminListener != nil {
+		_ = s.adminListener.Close()
+	}
+	if s.decisions != nil {
+		s.public.close()
+	}
+}
+
+// release ends what was opened of a sidecar that could not be made.
+func (s *sidecar) release() {
+	s.closeListeners()
+	s.sensor.close()
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/countersign-dev/countersign/roots"
 )
 
 // How a client behaves towards witnesses.
@@ -65,6 +67,9 @@ type checkpoint struct {
 // happens before Run.
 func NewClient(config Config) (*Client, error) {
 	c := &Client{config: config, fresh: make(chan struct{}, 1)}
+	if config.Transport == nil {
+		config.Transport = roots.Before(http.DefaultTransport)
+	}
 	web := &http.Client{
 		Transport:     config.Transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -81,7 +81,7 @@ func (f *fakeDocket) shadowed(tenant string, on bool) (changed bool) {
 	return changed
 }
 
-func (f *fakeDocket) Mark(_ context.Context, tenant, id, verdict, who, note string) error {
+func (f *fakeDocket) Mark(_ context.Context, tenant, id, verdict, cause, who, note string) error {
 	return f.order("mark %s %s %s by %s: %s", tenant, id, verdict, who, note)
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/countersign-dev/countersign/roots"
 )
 
 const (
@@ -41,6 +43,9 @@ func NewClient(adminURL string) (*Client, error) {
 	}
 	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, fmt.Errorf("admin address %q: give only scheme, host and port", adminURL)
+	}
+	if u.Scheme == "https" {
+		roots.Load()
 	}
 	// An admin address is near and meant literally: no HTTP_PROXY, no redirects.
 	transport := &http.Transport{ResponseHeaderTimeout: clientTimeout}

@@ -100,8 +100,8 @@ func (t *TenantClient) Replay(ctx context.Context, id string) (incident.Replayed
 
 // Mark records a person's verdict on an incident, "false_alarm" or
 // "confirmed". who says so is required, note may be empty.
-func (t *TenantClient) Mark(ctx context.Context, id, verdict, who, note string) error {
-	return t.ask(ctx, http.MethodPost, "/incidents/"+url.PathEscape(id)+"/mark"+t.query(), nil, mark{Verdict: verdict, Who: who, Note: note}, nil)
+func (t *TenantClient) Mark(ctx context.Context, id, verdict, cause, who, note string) error {
+	return t.ask(ctx, http.MethodPost, "/incidents/"+url.PathEscape(id)+"/mark"+t.query(), nil, mark{Verdict: verdict, Cause: cause, Who: who, Note: note}, nil)
 }
 
 // Request asks for an action of the catalogue about an open incident. who must be a

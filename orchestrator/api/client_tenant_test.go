@@ -33,7 +33,7 @@ func TestClientOrders(t *testing.T) {
 	if s, err := pay.ShadowOn(ctx, "ana", "too soon"); err != nil || !s.ShadowMode || !s.Changed {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if err := pay.Mark(ctx, "inc-1", "false_alarm", "ana", "a load test"); err != nil {
+	if err := pay.Mark(ctx, "inc-1", "false_alarm", "", "ana", "a load test"); err != nil {
 		t.Error(err)
 	}
 	if r, err := pay.Request(ctx, "inc-1", "restart", "ana", ""); err != nil || r.Stage != incident.Validated || !r.Recorded {

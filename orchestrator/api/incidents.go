@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 )
 
@@ -20,6 +21,7 @@ type IncidentList struct {
 // mark is the body of POST /incidents/{id}/mark.
 type mark struct {
 	Verdict string `json:"verdict"` // "false_alarm" or "confirmed"
+	Cause   string `json:"cause,omitempty"`
 	Note    string `json:"note"`
 	Who     string `json:"who"`
 }
@@ -96,7 +98,7 @@ func (h *handler) mark(w http.ResponseWriter, r *http.Request, tenant string) {
 		return
 	}
 	id := r.PathValue("id")
-	if err := h.cfg.Docket.Mark(r.Context(), tenant, id, m.Verdict, m.Who, m.Note); err != nil {
+	if err := h.cfg.Docket.Mark(r.Context(), tenant, id, m.Verdict, m.Cause, m.Who, m.Note); err != nil {
 		refuseOrder(w, err)
 		return
 	}
@@ -111,7 +113,13 @@ func (m *mark) check() error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	m.Who, m.Note = o.Who, strings.TrimSpace(m.Note)
+	m.Who, m.Note, m.Cause = o.Who, strings.TrimSpace(m.Note), strings.TrimSpace(m.Cause)
+	switch {
+	case m.Cause != "" && m.Verdict == "false_alarm":
+		return errors.New(`"cause" is for an incident that is "confirmed": a false alarm has none`)
+	case m.Cause != "" && !diagnosis.Cause(m.Cause).Valid():
+		return errors.New(`"cause" must be one of those that "countersign diagnosis causes" lists`)
+	}
 	if err := readable(m.Note, maxWhy); err != nil {
 		return fmt.Errorf(`"note" %w`, err)
 	}

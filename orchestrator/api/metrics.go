@@ -58,14 +58,14 @@ var (
 
 	descBuild = desc("build_info", "Always 1; the labels identify the binary.", "version", "revision", "goversion")
 
-	allDescs = []*prometheus.Desc{
+	allDescs = append([]*prometheus.Desc{
 		descRequests, descStreams, descDuration, descTTFB, descInFlight, descSeen, descUnmeasured, descOverhead,
 		descClientConns, descAccepted, descUpstreamConns, descErrors, descRetries,
 		descScore, descStatus, descP95, descErrorRate, descAnomaly, descDocument,
 		descLedgerUp, descLedgerEntries, descLedgerWitnessed,
 		descIncident, descShadow, descTarget, descUnrecorded, descGate,
 		descOutboxUp, descOutboxPending, descOutboxDead, descOutboxOldest, descOutboxChannel, descBuild,
-	}
+	}, sensorDescs...)
 )
 
 // collector reads everything at the moment of the scrape and keeps nothing.
@@ -83,7 +83,7 @@ func (collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectTraffic(ch, c.cfg.Recorder.Totals())
-	collectProxy(ch, c.cfg.Stats())
+	c.collectSensors(ch)
 	collectHealth(ch, c.cfg.Orchestrator.Document())
 	c.collectDecisions(ch)
 	if c.cfg.Journal != nil {
@@ -108,7 +108,21 @@ func (c collector) collectTraffic(ch chan<- prometheus.Metric, t histogram.Total
 	}
 	ch <- counter(descSeen, t.Seen)
 	ch <- gauge(descInFlight, float64(t.InFlight))
-	ch <- histogramMetric(descOverhead, t.Overhead, overheadBounds, c.cfg.StartedAt)
+	if c.cfg.Stats != nil {
+		ch <- histogramMetric(descOverhead, t.Overhead, overheadBounds, c.cfg.StartedAt)
+	}
+}
+
+func (c collector) collectSensors(ch chan<- prometheus.Metric) {
+	if c.cfg.Stats != nil {
+		collectProxy(ch, c.cfg.Stats())
+	}
+	if c.cfg.Probe != nil {
+		collectProbe(ch, c.cfg.Probe())
+	}
+	if c.cfg.Compared != nil {
+		collectComparison(ch, compare(c.cfg.Recorder, c.cfg.Compared))
+	}
 }
 
 func collectProxy(ch chan<- prometheus.Metric, s ProxyStats) {

@@ -11,9 +11,15 @@ func (h *handler) alerts(w http.ResponseWriter, _ *http.Request) {
 	writeBody(w, http.StatusOK, h.cfg.Orchestrator.JSON())
 }
 
+// What /healthz and /readyz say of themselves.
+const (
+	vitalOK      = "ok"
+	vitalFailing = "failing"
+)
+
 // vital is the body of /healthz and /readyz.
 type vital struct {
-	Status string `json:"status"` // "ok" or "failing"
+	Status string `json:"status"` // vitalOK or vitalFailing
 	Reason string `json:"reason,omitempty"`
 	// Document is "stale" on /readyz while evaluations fail.
 	Document string `json:"document,omitempty"`
@@ -33,11 +39,11 @@ func (h *handler) readyz(w http.ResponseWriter, _ *http.Request) {
 
 func writeVital(w http.ResponseWriter, err error, v vital) {
 	if err != nil {
-		v.Status, v.Reason = "failing", err.Error()
+		v.Status, v.Reason = vitalFailing, err.Error()
 		writeJSON(w, http.StatusServiceUnavailable, v)
 		return
 	}
-	v.Status = "ok"
+	v.Status = vitalOK
 	writeJSON(w, http.StatusOK, v)
 }
 
@@ -46,12 +52,13 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 		Build:         h.cfg.Build,
 		StartedAt:     h.cfg.StartedAt.UTC(),
 		UptimeSeconds: h.cfg.Now().Sub(h.cfg.StartedAt).Seconds(),
-		Upstream:      h.cfg.Upstream, Listen: h.cfg.Listen, Admin: h.cfg.Admin, Sensor: h.cfg.Sensor,
+		Upstream:      h.cfg.Upstream, Listen: h.cfg.Listen, Admin: h.cfg.Admin,
+		Sensor: h.cfg.Sensor, SensorReason: h.cfg.SensorReason,
 		Ready: true, Alive: true,
 		Health:  h.cfg.Orchestrator.Document(),
 		Traffic: trafficOf(h.cfg.Recorder.Totals()),
-		Proxy:   h.cfg.Stats(),
 	}
+	h.sensors(&s)
 	if err := h.cfg.Ready(); err != nil {
 		s.Ready, s.ReadyProblem = false, err.Error()
 	}
@@ -74,10 +81,26 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	s.Targets = targetsOf(h.cfg.Orchestrator.Targets(), recorded)
-	if s.Proxy.Errors == nil {
-		s.Proxy.Errors = map[string]uint64{}
-	}
 	writeJSON(w, http.StatusOK, s)
+}
+
+// sensors adds what those at work say of themselves.
+func (h *handler) sensors(s *Status) {
+	if h.cfg.Stats != nil {
+		p := h.cfg.Stats()
+		if p.Errors == nil {
+			p.Errors = map[string]uint64{}
+		}
+		s.Proxy = &p
+	}
+	if h.cfg.Probe != nil {
+		p := h.cfg.Probe()
+		s.Probe = &p
+	}
+	if h.cfg.Compared != nil {
+		c := compare(h.cfg.Recorder, h.cfg.Compared)
+		s.Comparison = &c
+	}
 }
 
 func trafficOf(t histogram.Totals) Traffic {

@@ -28,14 +28,19 @@ type Config struct {
 	Ready func() error
 	// Journal keeps the ledger; without it there is none.
 	Journal *journal.Journal
-	// Stats reads the sensor's own counters; without it they are all zero.
+	// Stats reads the proxy's own counters, Probe those of the eBPF probe; each is
+	// nil where that sensor is not at work.
 	Stats func() ProxyStats
+	Probe func() ProbeStats
+	// Compared is where the probe records what Recorder has from the proxy; nil
+	// where not both are at work.
+	Compared *histogram.Recorder
 
 	Build Build
 	// StartedAt is when the process started.
 	StartedAt time.Time
-	// Upstream, Listen, Admin and Sensor are shown as given.
-	Upstream, Listen, Admin, Sensor string
+	// Upstream, Listen, Admin, Sensor and SensorReason are shown as given.
+	Upstream, Listen, Admin, Sensor, SensorReason string
 
 	// Own is the tenant that the sidecar sits beside, Others are those that it
 	// watches from afar. With a Docket or Changes, Own has an ID and a secret.
@@ -69,9 +74,6 @@ type Config struct {
 func New(cfg Config) (*http.Server, error) {
 	if cfg.Orchestrator == nil || cfg.Recorder == nil || cfg.Ready == nil {
 		return nil, errors.New("the admin API needs an orchestrator, a recorder and a readiness check")
-	}
-	if cfg.Stats == nil {
-		cfg.Stats = func() ProxyStats { return ProxyStats{} }
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

@@ -21,7 +21,7 @@ type Docket interface {
 	Case(tenant, id string) (incident.Case, error)
 	Blob(sum [32]byte) ([]byte, error)
 	SetShadow(ctx context.Context, tenant string, on bool, who, why string) (changed bool, err error)
-	Mark(ctx context.Context, tenant, id, verdict, who, note string) error
+	Mark(ctx context.Context, tenant, id, verdict, cause, who, note string) error
 	Ask(ctx context.Context, tenant, id, action, who, reason string) (stage incident.Stage, recorded bool, err error)
 	Denied(tenant, what string, status int)
 }

@@ -18,7 +18,7 @@ type Build struct {
 	Go       string `json:"go"`
 }
 
-// ProxyStats is what the traffic sensor counts about itself. Its fields are
+// ProxyStats is what the proxy counts about itself. Its fields are
 // those of the proxy's own statistics, so that one converts to the other.
 type ProxyStats struct {
 	// ClientConns and UpstreamConns are open now; UpstreamIdle of the latter
@@ -32,6 +32,12 @@ type ProxyStats struct {
 	Errors map[string]uint64 `json:"errors"`
 	// Retries counts requests sent again on a fresh upstream connection, since start.
 	Retries uint64 `json:"retries"`
+	// Statuses counts the upstream's answers of 400 and above, by status, since start.
+	Statuses map[int]uint64 `json:"statuses"`
+	// Connects counts the connections made to the upstream, since start;
+	// ConnectTime, in nanoseconds, is what they took together.
+	Connects    uint64        `json:"upstream_connects"`
+	ConnectTime time.Duration `json:"upstream_connect_ns"`
 }
 
 // Traffic is what the recorder has counted since start.
@@ -51,11 +57,14 @@ type Status struct {
 	StartedAt     time.Time `json:"started_at"`
 	UptimeSeconds float64   `json:"uptime_seconds"`
 	// Upstream is the API's address, Listen and Admin are the listeners', as
-	// "host:port". Sensor is how traffic is seen: "proxy".
+	// "host:port"; the first two are empty where there is none.
 	Upstream string `json:"upstream"`
 	Listen   string `json:"listen"`
 	Admin    string `json:"admin"`
-	Sensor   string `json:"sensor"`
+	// Sensor is how traffic is seen: "proxy", "ebpf" or "both". SensorReason says
+	// why it is the proxy although the probe was to be tried.
+	Sensor       string `json:"sensor"`
+	SensorReason string `json:"sensor_reason,omitempty"`
 	// Ready is what /readyz says, Alive what /healthz says; the problem is
 	// empty when there is none.
 	Ready        bool   `json:"ready"`
@@ -75,7 +84,11 @@ type Status struct {
 	// Ledger is absent when none is kept.
 	Ledger  *journal.Report `json:"ledger,omitempty"`
 	Traffic Traffic         `json:"traffic"`
-	Proxy   ProxyStats      `json:"proxy"`
+	// Proxy and Probe are absent where that sensor is not at work, Comparison where
+	// not both are.
+	Proxy      *ProxyStats `json:"proxy,omitempty"`
+	Probe      *ProbeStats `json:"probe,omitempty"`
+	Comparison *Comparison `json:"comparison,omitempty"`
 }
 
 // Decisions is what was decided about the own service and recorded. Whether

@@ -11,6 +11,9 @@ import (
 type Verdict struct {
 	Approve bool
 	Reason  string // why not, when they say so
+	// Trusted is whose diagnosis they trust, of two that differ; empty when they do not
+	// say. It is recorded, and counts for nothing.
+	Trusted string
 }
 
 // Circumstances are what else counts at the moment of a decision.
@@ -128,10 +131,11 @@ func (r *Request) Decide(c Claims, v Verdict, n Circumstances) (Outcome, []Step)
 		o.Kind = Refused
 		return o, r.refuse(s, o.Reason)
 	case o.Approvals+1 < r.Quorum:
-		s.Kind = StepApproved
+		s.Kind, s.Trusted = StepApproved, plain.Line(v.Trusted, maxID)
 		o.Kind, o.Approvals = Waiting, o.Approvals+1
 	default:
 		s.Kind, s.ActionDigest, s.PolicyDigest = StepAuthorized, r.ActionDigest, r.PolicyDigest
+		s.Trusted = plain.Line(v.Trusted, maxID)
 		s.Approvers = append(contacts(r.Approvals), c.Contact)
 		o.Kind, o.Decided, o.Approvals = Authorized, StepAuthorized, o.Approvals+1
 	}

@@ -26,6 +26,7 @@ func (k *Key) code(token string) string {
 type form struct {
 	token, code string
 	reason      string
+	trusted     string
 }
 
 var (
@@ -48,7 +49,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (form, error) {
 		}
 		return form{}, errFormRead
 	}
-	f := form{code: only(r.PostForm, "code"), reason: only(r.PostForm, "reason")}
+	f := form{code: only(r.PostForm, "code"), reason: only(r.PostForm, "reason"), trusted: only(r.PostForm, "trusted")}
 	f.token = only(r.PostForm, "token")
 	return f, nil
 }

@@ -236,7 +236,7 @@ func (h *Handler) decide(w http.ResponseWriter, r *http.Request, approve bool) {
 	// A tap on a bad line counts, whether or not its answer arrives.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), decideIn)
 	defer cancel()
-	o, err := h.o.Desk.Decide(ctx, c, Verdict{Approve: approve, Reason: plain.Line(f.reason, maxWhy)})
+	o, err := h.o.Desk.Decide(ctx, c, Verdict{Approve: approve, Reason: plain.Line(f.reason, maxWhy), Trusted: plain.Line(f.trusted, maxID)})
 	if err == nil && o.Kind == Open {
 		err = errors.New("the desk decided nothing")
 	}

@@ -16,7 +16,7 @@ const (
 	limitChange = 220
 	limitURL    = 500
 	limitHeader = 120
-	limitBody   = 5000
+	limitBody   = 4000
 	limitDigest = 100
 	maxChanges  = 4
 	maxHeaders  = 8
@@ -127,6 +127,8 @@ func requestPage(v View, c Claims, token, code string, now time.Time) ([]byte, i
 	}
 	p.figures(v)
 	p.because(v)
+	v.Diagnosis = fitted(v.Diagnosis)
+	p.diagnosis(v)
 	p.changes(v, decidable)
 	p.action(v.Action, decidable)
 	if decidable {

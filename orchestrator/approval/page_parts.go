@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// action shows what would be sent, as it would be.
+// action shows what would be sent, as it would be; of its body as much as limit bytes of
+// HTML have room for.
 func (p *page) action(a Action, decidable bool) {
 	if a.title() == "" && a.URL == "" {
 		return
@@ -68,6 +69,7 @@ func (p *page) decision(v View, c Claims, token, code string, approvable bool) {
 		`<input type="hidden" name="token" value="`, prose(token, maxToken), `">`,
 		`<input type="hidden" name="code" value="`, prose(code, limitDigest), `">`, "\n")
 	if approvable {
+		p.trust(v)
 		p.write("<button>Approve: run ", prose(quoted(v.Action), limitName), "</button>\n")
 	}
 	p.write(`<label for="reason">Reason for rejecting (optional)</label>`, "\n",

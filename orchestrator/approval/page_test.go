@@ -154,6 +154,8 @@ func flood(text string) View {
 	v.Names = map[string]string{"ana": long, long: long}
 	v.Score, v.P95MS, v.ErrorRate = ptr(math.MaxFloat64), ptr(math.MaxFloat64), ptr(math.MaxFloat64)
 	v.Changes, v.Because = nil, long
+	theory := Theory{By: long, Cause: long, Text: long, Check: long, Rests: long, Action: long, Confidence: math.MaxFloat64}
+	v.Diagnosis = &Diagnosis{Theories: []Theory{theory, theory, theory}, TellApart: long, Earlier: long}
 	for i := range 100 {
 		v.Changes = append(v.Changes, long)
 		v.Action.Headers = append(v.Action.Headers, Header{long, long})
@@ -196,11 +198,15 @@ func TestTheLongestPageIsStillSmall(t *testing.T) {
 		} {
 			v := flood(text)
 			v.Standing = standing
-			page, _ := requestPage(v, c, token, code, began)
-			if len(page) >= 20_000 {
-				t.Errorf("%q, %s: %d bytes", text, standing.Kind, len(page))
+			whole := v.Diagnosis
+			for _, d := range []*Diagnosis{nil, {Theories: whole.Theories[:1]}, {Theories: []Theory{{Text: whole.TellApart}, {Check: whole.TellApart}}}, whole} {
+				v.Diagnosis = d
+				page, _ := requestPage(v, c, token, code, began)
+				if len(page) >= 20_000 {
+					t.Errorf("%q, %s: %d bytes", text, standing.Kind, len(page))
+				}
+				wellFormed(t, page)
 			}
-			wellFormed(t, page)
 			result := resultPage(noticeOf(standing, v, "ana", true, began), v, token)
 			if len(result) >= 20_000 {
 				t.Errorf("%q, %s: %d bytes after a tap", text, standing.Kind, len(result))
@@ -240,10 +246,12 @@ func TestWhatIsSentIsShownAsItIs(t *testing.T) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
 		}
 	}
-	v.Action.Body = strings.Repeat("x", limitBody+1)
-	page, _ = requestPage(v, someClaims(), "t", "c", began)
-	if !bytes.Contains(page, []byte("the beginning of a body of 5,001 bytes")) {
-		t.Error("a body is cut without a word")
+	for body, said := range map[int]bool{limitBody: false, limitBody + 1: true} {
+		v.Action.Body = strings.Repeat("x", body)
+		page, _ = requestPage(v, someClaims(), "t", "c", began)
+		if bytes.Contains(page, []byte("the beginning of a body of "+thousands(float64(body))+" bytes")) != said {
+			t.Errorf("a body of %d bytes is cut without a word, or is said to be", body)
+		}
 	}
 }
 

@@ -62,6 +62,9 @@ type Step struct {
 	// Text is what a person gave as the reason, of rejected; cleaned, at most 500
 	// characters.
 	Text string `json:"text,omitempty"`
+	// Trusted is whose diagnosis the person trusts, of approved and authorized; it may be
+	// empty.
+	Trusted string `json:"trusted,omitempty"`
 	// Reason is of refused.
 	Reason Reason `json:"reason,omitempty"`
 	// Stage is of ended: the stage that the incident ended in.

@@ -14,7 +14,9 @@ const style = `
 body{margin:0 auto;max-width:38rem;padding:1rem 1rem 3rem;background:var(--paper);color:var(--ink);font:1.0625rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 h1{font-size:1.5rem;line-height:1.25;margin:.25rem 0 .5rem}
 h2{font-size:1.0625rem;margin:1.5rem 0 .25rem;padding-top:.75rem;border-top:1px solid var(--line)}
+h3{font-size:1.0625rem;margin:1rem 0 0}
 p,ul,dl,figure{margin:.5rem 0}
+fieldset{margin:1rem 0;border:1px solid var(--line);border-radius:.5rem}
 ul{padding-left:1.2rem}
 .faint,dt,figcaption{color:var(--faint);font-size:.9375rem}
 dd{margin:0}
@@ -32,6 +34,7 @@ a{color:var(--link);display:inline-block;padding:.5rem 0}
 button{display:block;width:100%;min-height:4rem;margin:.75rem 0;padding:.75rem 1rem;border:3px solid var(--go);border-radius:.75rem;background:var(--go);color:var(--on);font:700 1.1875rem/1.3 system-ui,sans-serif;overflow-wrap:anywhere;cursor:pointer}
 button.no{border-color:var(--stop);background:transparent;color:var(--stop)}
 label{display:block;margin-top:1.5rem}
+fieldset p{margin:0}fieldset label{display:inline-block;margin:0;padding:.75rem .5rem}
 textarea{width:100%;min-height:4.5rem;padding:.5rem;border:1px solid var(--faint);border-radius:.5rem;background:var(--paper);color:var(--ink);font:inherit}
 :focus-visible{outline:3px solid var(--link);outline-offset:2px}
 svg{display:block;width:100%;height:auto;overflow:visible}

@@ -28,6 +28,8 @@ type View struct {
 	Chart     Chart
 	// Changes are lines of what changed before, the newest first.
 	Changes []string
+	// Diagnosis is what may be the cause; nil when nobody says.
+	Diagnosis *Diagnosis
 	// Because says in plain words why the action is proposed, or what its requester
 	// gave as the reason.
 	Because string
@@ -40,6 +42,26 @@ type View struct {
 	Policy      string    // version, and digest if wanted
 	LedgerSize  uint64
 	LedgerRoot  string // hexadecimal or base64, in full
+}
+
+// Diagnosis is what may be behind an incident: one theory, or two that differ. It
+// decides nothing, and is shown as plain text.
+type Diagnosis struct {
+	Theories []Theory
+	// TellApart says what would show which of two is right.
+	TellApart string
+	// Earlier says how the last incident like this ended.
+	Earlier string
+}
+
+// Theory is a cause, and what speaks for it.
+type Theory struct {
+	By, Cause  string
+	Text       string // what is thought to have happened
+	Check      string // what to look at first
+	Rests      string // the figures that it cites
+	Action     string // of the catalogue, empty when none is suggested
+	Confidence float64
 }
 
 // Action is exactly what would be sent. Secrets in it must be masked already.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/orchestrator/plain"
+	"github.com/countersign-dev/countersign/roots"
 )
 
 const (
@@ -66,13 +67,13 @@ func newClient(api, tokenFile string, now func() time.Time) (*client, error) {
 		base: base, tokenFile: tokenFile, now: now,
 		http: &http.Client{
 			// A poll's requests share a connection, and none is kept until the next.
-			Transport: &http.Transport{
+			Transport: roots.Before(&http.Transport{
 				Proxy:                 http.ProxyFromEnvironment,
 				MaxIdleConnsPerHost:   1,
 				IdleConnTimeout:       2 * time.Second,
 				TLSHandshakeTimeout:   10 * time.Second,
 				ResponseHeaderTimeout: requestTimeout,
-			},
+			}),
 			CheckRedirect: func(req *http.Request, via []*http.Request) error {
 				if len(via) > 3 {
 					return errors.New("GitHub redirects in a circle")

@@ -19,7 +19,8 @@ const maxPending = 1024
 type Config struct {
 	// Checks are the targets of the policy, asked at their intervals.
 	Checks []policy.Check
-	// Upstream is asked by UpstreamCheck while there is no traffic.
+	// Upstream is asked by UpstreamCheck while there is no traffic; without a URL
+	// nothing is.
 	Upstream      Upstream
 	UpstreamCheck policy.UpstreamCheck
 	// Log receives what an operator should know; slog.Default when nil.
@@ -56,7 +57,7 @@ func New(cfg Config) (*Prober, error) {
 		}
 		p.targets = append(p.targets, t)
 	}
-	if cfg.UpstreamCheck.Enabled {
+	if cfg.UpstreamCheck.Enabled && cfg.Upstream.URL != "" {
 		t, err := newUpstream(cfg.Upstream, cfg.UpstreamCheck)
 		if err != nil {
 			return nil, err

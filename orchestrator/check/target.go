@@ -19,6 +19,7 @@ import (
 
 	"github.com/countersign-dev/countersign/orchestrator/plain"
 	"github.com/countersign-dev/countersign/orchestrator/policy"
+	"github.com/countersign-dev/countersign/roots"
 )
 
 // maxBody is how much of an answer is read to look for a text in it.
@@ -139,11 +140,15 @@ func (up Upstream) tls() (*tls.Config, error) {
 // be nil. It follows no redirect, asks no proxy, and keeps no connection: who
 // reuses one does not notice a listener that is gone.
 func NewClient(dial func(context.Context, string, string) (net.Conn, error), tlsConfig *tls.Config) *http.Client {
+	var transport http.RoundTripper = &http.Transport{
+		DialContext: dial, TLSClientConfig: tlsConfig,
+		DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxBody,
+	}
+	if tlsConfig == nil || tlsConfig.RootCAs == nil {
+		transport = roots.Before(transport)
+	}
 	return &http.Client{
-		Transport: &http.Transport{
-			DialContext: dial, TLSClientConfig: tlsConfig,
-			DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: maxBody,
-		},
+		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

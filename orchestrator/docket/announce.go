@@ -49,6 +49,9 @@ func (d *Docket) announce(index uint64, e incident.Entry) {
 	case incident.KindRefused:
 		level, what = slog.LevelWarn, "decision refused"
 		add("by", e.Actor)
+	case incident.KindDiagnosed:
+		what = "incident diagnosed"
+		add("by", e.Actor)
 	case incident.KindCleared:
 		what = "service healthy again after the incident"
 	case incident.KindEffectReceipt:

@@ -147,7 +147,7 @@ func TestBeforeAndAfterRun(t *testing.T) {
 		if v := s.view("payments"); !v.Ready || v.Open == nil {
 			t.Errorf("after the end the view is %+v", v)
 		}
-		if err := s.Mark(t.Context(), "payments", id, incident.Confirmed, "ana", ""); !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "stopping") {
+		if err := s.Mark(t.Context(), "payments", id, incident.Confirmed, "", "ana", ""); !errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "stopping") {
 			t.Errorf("after the end Mark says %v", err)
 		}
 		if _, err := s.Case("payments", id); !errors.Is(err, ErrNotReady) {
@@ -324,7 +324,7 @@ func TestConcurrentUse(t *testing.T) {
 						t.Error(err)
 					}
 					for _, listed := range s.Incidents(tenant)[:min(1, len(s.Incidents(tenant)))] {
-						if err := s.Mark(t.Context(), tenant, listed.ID, incident.Confirmed, "ben", ""); err != nil {
+						if err := s.Mark(t.Context(), tenant, listed.ID, incident.Confirmed, "", "ben", ""); err != nil {
 							t.Error(err)
 						}
 						if _, err := s.Case(tenant, listed.ID); err != nil {

@@ -10,7 +10,7 @@ import (
 
 // families begin the kinds of entries that are ours. All others are looked at
 // for their time alone.
-var families = []string{"incident.", "approval.", "target.", "effect.", "shadow.", "policy.", "access."}
+var families = []string{"incident.", "approval.", "target.", "effect.", "shadow.", "policy.", "access.", "diagnosis."}
 
 // A heading is what is read of every entry before it is known whose it is.
 type heading struct {

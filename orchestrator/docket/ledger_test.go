@@ -93,7 +93,7 @@ func TestOnALedgerOnDisk(t *testing.T) {
 	s = openOnDisk(t, dir, func() time.Time { return at.Add(10 * time.Minute) })
 	s.Submit(breached("payments"))
 	s.await("it is validated", stageIs(incident.Validated))
-	if err := s.Mark(t.Context(), "payments", id, incident.Confirmed, "ana", ""); err != nil {
+	if err := s.Mark(t.Context(), "payments", id, incident.Confirmed, "", "ana", ""); err != nil {
 		t.Error(err)
 	}
 	s.Submit(calm("payments"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
 )
 
@@ -44,20 +45,37 @@ func (d *Docket) SetShadow(ctx context.Context, tenant string, on bool, who, why
 }
 
 // Mark records a person's verdict on one of Incidents: incident.FalseAlarm or
-// incident.Confirmed. who says so is required; note may be empty. The same
-// verdict by the same person is recorded once. Errors are those of SetShadow.
-func (d *Docket) Mark(ctx context.Context, tenant, id, verdict, who, note string) error {
+// incident.Confirmed, and the cause that they have found, one of package diagnosis or
+// empty. who says so is required; note may be empty. The same verdict by the same
+// person is recorded once. Errors are those of SetShadow.
+func (d *Docket) Mark(ctx context.Context, tenant, id, verdict, cause, who, note string) error {
+	if cause != "" && !diagnosis.Cause(cause).Valid() {
+		return fmt.Errorf("%w: %q is no cause that there is: countersign diagnosis causes lists them", ErrInvalid, cut(cause))
+	}
 	_, err := d.give(ctx, tenant, func(k *desk) ([]incident.Draft, error) {
 		r := k.record(id)
 		if r == nil {
 			return nil, unknownIncident(tenant, id)
 		}
-		draft, err := incident.Mark(d.about(k), id, verdict, who, note)
+		draft, err := incident.Mark(d.about(k), id, verdict, cause, who, note)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-		case r.Verdict == verdict && r.judge == draft.Entry.Actor:
+		case r.Verdict == verdict && r.Cause == cause && r.judge == draft.Entry.Actor:
 			return nil, nil
+		}
+		return []incident.Draft{draft}, nil
+	})
+	return err
+}
+
+// Diagnosed records a diagnosis of the open incident. One of an incident that has
+// ended meanwhile is ErrInvalid: it comes too late. Errors are those of SetShadow.
+func (d *Docket) Diagnosed(ctx context.Context, tenant, id string, g incident.Diagnosis) error {
+	_, err := d.give(ctx, tenant, func(k *desk) ([]incident.Draft, error) {
+		draft, err := k.state.Diagnosed(d.about(k), id, g)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		return []incident.Draft{draft}, nil
 	})

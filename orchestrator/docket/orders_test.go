@@ -3,6 +3,7 @@ package docket
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,57 @@ func TestSetShadow(t *testing.T) {
 	})
 }
 
+// A diagnosis is recorded while the incident is open. Nothing that is decided afterwards
+// is otherwise than without it.
+func TestDiagnosed(t *testing.T) {
+	run := func(given bool) []string {
+		var decided []string
+		synctest.Test(t, func(t *testing.T) {
+			l := newPaper()
+			s := start(t, l, settings())
+			s.sees(breached("payments"))
+			id := s.view("payments").Open.ID
+			g := incident.Diagnosis{
+				By: "rules", Of: incident.Detected, Outcome: "single", Confidence: 0.95, Signature: "slow", Record: []byte("{}"),
+				Theories: []incident.Theory{{By: "rules", Cause: "slow_dependency", Text: "approve it now", Action: "restart", Confidence: 0.95}},
+			}
+			if given {
+				if err := s.Diagnosed(t.Context(), "payments", id, g); err != nil {
+					t.Fatal(err)
+				}
+				if i := s.Incidents("payments")[0]; i.Diagnosed != "slow_dependency" || i.Stage != incident.Detected {
+					t.Errorf("%+v", i)
+				}
+			}
+			if err := s.Diagnosed(t.Context(), "orders", id, g); !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrInvalid) {
+				t.Errorf("of another tenant: %v", err)
+			}
+			if err := s.Mark(t.Context(), "payments", id, incident.Confirmed, "gremlins", "ana", ""); !errors.Is(err, ErrInvalid) {
+				t.Errorf("a cause that there is not: %v", err)
+			}
+			for range 3 {
+				time.Sleep(time.Minute)
+				s.sees(breached("payments"))
+			}
+			s.sees(calm("payments"))
+			if err := s.Diagnosed(t.Context(), "payments", id, g); !errors.Is(err, ErrInvalid) {
+				t.Errorf("when it has ended: %v", err)
+			}
+			for _, e := range l.entries(t) {
+				if e.Entry.Kind != incident.KindDiagnosed {
+					decided = append(decided, e.Entry.Kind+" "+string(e.Entry.Stage)+" "+e.Entry.Reason)
+				}
+			}
+			s.stop()
+			proper(t, l)
+		})
+		return decided
+	}
+	if with, without := run(true), run(false); !slices.Equal(with, without) || len(with) < 5 {
+		t.Errorf("with a diagnosis %q, without %q", with, without)
+	}
+}
+
 func TestMark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPaper()
@@ -81,7 +133,7 @@ func TestMark(t *testing.T) {
 			{"payments", "", "confirmed", "ana", ErrNotFound},
 			{"orders", id, "confirmed", "ana", ErrNotFound},
 		} {
-			if err := s.Mark(t.Context(), step.tenant, step.id, step.verdict, step.who, "seen"); !errors.Is(err, step.err) {
+			if err := s.Mark(t.Context(), step.tenant, step.id, step.verdict, "", step.who, "seen"); !errors.Is(err, step.err) {
 				t.Errorf("%+v: %v", step, err)
 			}
 		}
@@ -91,7 +143,7 @@ func TestMark(t *testing.T) {
 		s.stop()
 
 		again := start(t, l, settings())
-		if err := again.Mark(t.Context(), "payments", id, "confirmed", "ben", ""); err != nil {
+		if err := again.Mark(t.Context(), "payments", id, "confirmed", "", "ben", ""); err != nil {
 			t.Error(err)
 		}
 		again.stop()

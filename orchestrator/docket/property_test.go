@@ -119,7 +119,7 @@ func anyOrder(t *testing.T, r *rand.Rand) (runs int) {
 		case 2:
 			for _, i := range s.Incidents(tenant) {
 				// What the verdict's fate is, is the ledger's to say.
-				_ = s.Mark(ctx, tenant, i.ID, []string{incident.FalseAlarm, incident.Confirmed}[r.IntN(2)], "ben", "")
+				_ = s.Mark(ctx, tenant, i.ID, []string{incident.FalseAlarm, incident.Confirmed}[r.IntN(2)], "", "ben", "")
 				break
 			}
 		case 3:

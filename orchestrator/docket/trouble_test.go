@@ -84,7 +84,7 @@ func TestFailedLedger(t *testing.T) {
 		if v := s.view("payments"); !strings.Contains(v.Problem, "restart") {
 			t.Errorf("the view is %+v", v)
 		}
-		if err := s.Mark(t.Context(), "payments", "inc-000000-1", incident.Confirmed, "ana", ""); !errors.Is(err, ErrNotReady) || !errors.Is(err, ledger.ErrFailed) {
+		if err := s.Mark(t.Context(), "payments", "inc-000000-1", incident.Confirmed, "", "ana", ""); !errors.Is(err, ErrNotReady) || !errors.Is(err, ledger.ErrFailed) {
 			t.Errorf("Mark says %v", err)
 		}
 		s.stop()

@@ -85,3 +85,6 @@ func (e *UnsentError) Error() string { return e.Err.Error() }
 
 // Unwrap returns what went wrong.
 func (e *UnsentError) Unwrap() error { return e.Err }
+
+// Unsent says the same to those who do not know this package.
+func (e *UnsentError) Unsent() bool { return true }

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"sync/atomic"
 	"time"
+
+	"github.com/countersign-dev/countersign/roots"
 )
 
 const (
@@ -122,7 +124,7 @@ func (d *doer) client() *http.Client {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxResponseHeader,
 	}
-	return &http.Client{Transport: transport, CheckRedirect: checkRedirect}
+	return &http.Client{Transport: roots.Before(transport), CheckRedirect: checkRedirect}
 }
 
 func checkRedirect(req *http.Request, via []*http.Request) error {

@@ -22,16 +22,22 @@ var ways = map[string]string{
 	"log/syslog": "New Dial NewLogger",
 	"os/exec":    "*",
 	"syscall":    "Socket Connect Sendto ForkExec Exec",
+
+	"golang.org/x/sys/unix": "Socket Connect Sendto Sendmsg SendmsgN",
 }
 
 // others are the files that make connections without a Gate, and what for: to
 // read, to carry the traffic itself, or because a person ran a command. None has
 // an effect that shadow mode is to keep back.
 var others = map[string]string{
+	"cmd/countersign/bench.go":         "a command measures an address that it is given",
 	"cmd/countersign/ledger_child.go":  "a command reads a copy of the ledger through a child of its own",
 	"cmd/countersign/ledger_source.go": "a command reads a ledger",
 	"cmd/countersign/upstream.go":      "the start waits until the API accepts connections",
 	"demo/traffic.go":                  "the customers of the demo",
+	"deploy/kube/client.go":            "the webhook keeps its own certificate in the cluster, and the audit reads pods",
+	"ebpf/device.go":                   "the kernel tells of new interfaces",
+	"ebpf/hook.go":                     "a packet socket, which sends nothing",
 	"ledger/verify/http.go":            "a verifier reads a ledger",
 	"ledger/witness/client.go":         "witnesses cosign the ledger's checkpoints",
 	"ledger/witness/submit.go":         "the same",
@@ -43,7 +49,8 @@ var others = map[string]string{
 }
 
 // TestNoOtherWayOut reads the source of everything. Packages whose names end in
-// test are servers to test with, and bench is no part of the sidecar.
+// test are servers to test with; testdata is no part of the sidecar, and bench
+// but what cmd/countersign/bench.go calls.
 func TestNoOtherWayOut(t *testing.T) {
 	const root = "../.."
 	files, known := 0, map[string]bool{}
@@ -53,7 +60,7 @@ func TestNoOtherWayOut(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (name == "bench" || strings.HasPrefix(entry.Name(), ".") && name != "."):
+		case entry.IsDir() && (name == "bench" || entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && name != "."):
 			return filepath.SkipDir
 		case entry.IsDir(), !strings.HasSuffix(path, ".go"), strings.HasSuffix(path, "_test.go"), strings.HasSuffix(dir, "test"), dir == "orchestrator/egress":
 			return nil

@@ -308,7 +308,7 @@ func TestLargestQuestion(t *testing.T) {
 		}
 	}
 	// The largest decision and window come on top.
-	if total += maxDecision + maxWindow + maxRoutes + maxPolicy; total > 560_000 || len(drafts) != 68 {
+	if total += maxDecision + maxWindow + maxRoutes + maxPolicy + maxSignals; total > 560_000 || len(drafts) != 68 {
 		t.Errorf("%d bytes in %d entries", total, len(drafts))
 	}
 }

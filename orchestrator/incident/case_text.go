@@ -29,7 +29,7 @@ func (c Case) WriteText(w io.Writer) error {
 	line("reason", "%s", c.Reason)
 	if mark, ok := c.Mark(); ok {
 		line("marked", "%s by %s%s", strings.ReplaceAll(mark.Entry.text("verdict"), "_", " "),
-			strings.TrimPrefix(mark.Entry.Actor, humanPrefix), note(mark.Entry.text("note")))
+			strings.TrimPrefix(mark.Entry.Actor, humanPrefix), causeOf(mark.Entry)+note(mark.Entry.text("note")))
 	}
 	for _, change := range c.changes() {
 		line("changed", "%s", change)
@@ -59,6 +59,13 @@ func inShadow(on bool) string {
 		return ", in shadow mode"
 	}
 	return ""
+}
+
+func causeOf(mark Entry) string {
+	if mark.text("cause") == "" {
+		return ""
+	}
+	return ", cause " + mark.text("cause")
 }
 
 func note(text string) string {

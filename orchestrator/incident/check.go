@@ -129,7 +129,7 @@ func (c *check) policy(e Entry) error {
 		return nil
 	}
 	prefix, _, _ := strings.Cut(e.Kind, ".")
-	if _, ok := c.policies[e.PolicyDigest]; !ok && (prefix == "incident" || prefix == "approval" || prefix == "effect" || prefix == "target") {
+	if _, ok := c.policies[e.PolicyDigest]; !ok && (prefix == "incident" || prefix == "approval" || prefix == "effect" || prefix == "target" || prefix == "diagnosis") {
 		return &verify.RuleError{
 			Text:     fmt.Sprintf("the %s entry follows from a policy that was never recorded", e.Kind),
 			Expected: "the digest of an earlier " + KindPolicyLoaded, Found: e.PolicyDigest,

@@ -41,7 +41,7 @@ func story(t *testing.T) []Entry {
 	})) // 22
 	s.receive(recovery.Accepted) // 23 receipt
 	s.step(s.recovered())        // 24 resolved, 25 due
-	d, err := Mark(s.about(), s.entries[1].Entry.IncidentID, FalseAlarm, "ana", "a test")
+	d, err := Mark(s.about(), s.entries[1].Entry.IncidentID, FalseAlarm, "", "ana", "a test")
 	if err != nil {
 		t.Fatal(err)
 	}

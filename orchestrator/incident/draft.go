@@ -55,8 +55,9 @@ func ShadowSwitch(a About, was, on bool, who, reason string) (Draft, error) {
 }
 
 // Mark drafts the entry of a person's verdict, [FalseAlarm] or [Confirmed], on an
-// incident. The error says which argument is wrong.
-func Mark(a About, incident, verdict, who, note string) (Draft, error) {
+// incident, with the cause that they have found, which may be empty. The error says
+// which argument is wrong.
+func Mark(a About, incident, verdict, cause, who, note string) (Draft, error) {
 	actor, err := human(who)
 	if err != nil {
 		return Draft{}, err
@@ -64,12 +65,18 @@ func Mark(a About, incident, verdict, who, note string) (Draft, error) {
 	if verdict != FalseAlarm && verdict != Confirmed {
 		return Draft{}, fmt.Errorf("the verdict is %q: it must be %q or %q", clean(verdict, maxName), FalseAlarm, Confirmed)
 	}
+	if verdict == FalseAlarm && cause != "" {
+		return Draft{}, errors.New("a false alarm has no cause: leave the cause out, or confirm the incident")
+	}
 	if _, err := parseID(incident); err != nil {
 		return Draft{}, err
 	}
 	e := a.entry(KindMarked, actor)
 	e.IncidentID, e.Decision, e.Reason = incident, verdict, clean(note, maxReason)
 	e.Metadata["verdict"], e.Metadata["note"] = verdict, clean(note, maxReason)
+	if cause != "" {
+		e.Metadata["cause"] = clean(cause, maxName)
+	}
 	return Draft{Entry: e}, nil
 }
 

@@ -184,12 +184,9 @@ func (e Entry) check() error {
 
 func isAllowed(actor string, allowed []string) bool {
 	for _, a := range allowed {
-		if a == anyHuman {
-			who, ok := strings.CutPrefix(actor, humanPrefix)
-			if ok && strings.TrimSpace(who) != "" {
-				return true
-			}
-		} else if a == actor {
+		prefix, wild := strings.CutSuffix(a, "*")
+		who, ok := strings.CutPrefix(actor, prefix)
+		if wild && ok && strings.TrimSpace(who) != "" || a == actor && !wild {
 			return true
 		}
 	}
@@ -197,7 +194,7 @@ func isAllowed(actor string, allowed []string) bool {
 }
 
 func actorName(actor string) string {
-	if actor == "" || strings.TrimSpace(actor) == humanPrefix {
+	if actor == "" || strings.TrimSpace(actor) == humanPrefix || strings.TrimSpace(actor) == diagnosisPrefix {
 		return "nobody"
 	}
 	return clean(actor, maxName)
@@ -211,7 +208,7 @@ func isDigest(digest string) bool {
 
 // checkStage compares the stage and the incident with the kind.
 func (e Entry) checkStage() error {
-	ofIncident := strings.HasPrefix(e.Kind, "incident.") || strings.HasPrefix(e.Kind, "approval.")
+	ofIncident := strings.HasPrefix(e.Kind, "incident.") || strings.HasPrefix(e.Kind, "approval.") || e.Kind == KindDiagnosed
 	if ofIncident || e.IncidentID != "" {
 		if _, err := parseID(e.IncidentID); err != nil {
 			return err
@@ -257,6 +254,9 @@ func (e Entry) checkMetadata() error {
 	case KindAsked, KindOffered, KindApproved, KindRefused, KindOf(Authorized), KindOf(Rejected):
 		_, ok = e.Metadata[approvalMember].(map[string]any)
 		want = "metadata.approval"
+	case KindDiagnosed:
+		_, ok = e.Metadata[diagnosisMember].(map[string]any)
+		want = "metadata.diagnosis"
 	case KindOf(Executed):
 		want, ok = fmt.Sprintf("metadata.execution with a key of 1 to %d bytes", maxName), isName(e.execution().Key)
 	default:

@@ -19,9 +19,12 @@ const (
 	RoutesFile   = "routes.json"   // []health.Route
 	PolicyFile   = "policy.json"   // the policy in its canonical form
 	ChangesFile  = "changes.json"  // []change.Change, newest first
+	SignalsFile  = "signals.json"  // what the sensor showed before, for diagnosis
 	DocumentFile = "document.json" // the health document of a remote service, as it came
 	ActionFile   = "action.json"   // the proposed action in its canonical form
 	RequestFile  = "request.json"  // what was sent, but for secrets
+	// DiagnosisFile is every answer of a diagnosis, and the facts they rest on.
+	DiagnosisFile = "diagnosis.json"
 )
 
 // What each blob has at most, in bytes. Together, and with the entries of one
@@ -32,6 +35,7 @@ const (
 	maxRoutes   = 48 << 10
 	maxPolicy   = policy.MaxBytes
 	maxChanges  = 32 << 10
+	maxSignals  = 48 << 10
 	maxDocument = 48 << 10
 )
 
@@ -108,6 +112,9 @@ func (o Observation) addMeasured(x *exhibits) {
 	}
 	if len(o.Routes) > 0 {
 		addList(x, RoutesFile, boundedRoutes(o.Routes), maxRoutes)
+	}
+	if len(o.Signals) > 0 {
+		x.add(SignalsFile, o.Signals, maxSignals)
 	}
 	if len(o.Document) > 0 {
 		x.add(DocumentFile, o.Document, maxDocument)

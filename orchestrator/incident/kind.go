@@ -25,6 +25,7 @@ const (
 	KindShadowOff        = "shadow.off"
 	KindPolicyLoaded     = "policy.loaded"
 	KindAccessDenied     = "access.denied"
+	KindDiagnosed        = "diagnosis.given"
 )
 
 // The actors. A person is "human:" and a name.
@@ -35,12 +36,15 @@ const (
 	ActorSystem   = "system"
 	humanPrefix   = "human:"
 	anyHuman      = humanPrefix + "*"
+	// A diagnoser is "diagnosis:" and a name.
+	diagnosisPrefix = "diagnosis:"
+	anyDiagnosis    = diagnosisPrefix + "*"
 )
 
 // namespaces begin the kinds that are ours, those of later versions too.
-var namespaces = []string{"incident.", "approval.", "target.", "effect.", "shadow.", "policy.", "access."}
+var namespaces = []string{"incident.", "approval.", "target.", "effect.", "shadow.", "policy.", "access.", "diagnosis."}
 
-// actors says who may take each step. A diagnosis is nowhere in it.
+// actors says who may take each step. A diagnosis may do nothing but be given.
 var actors = map[string][]string{
 	KindOf(Detected):     {ActorPolicy},
 	KindOf(Proposed):     {ActorPolicy},
@@ -72,6 +76,7 @@ var actors = map[string][]string{
 	KindShadowOff:        {anyHuman},
 	KindPolicyLoaded:     {ActorSystem},
 	KindAccessDenied:     {ActorSystem},
+	KindDiagnosed:        {anyDiagnosis},
 }
 
 // KindOf is the kind of the entry that takes an incident to a stage.

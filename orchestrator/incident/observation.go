@@ -26,6 +26,9 @@ type Observation struct {
 	Window   *histogram.Snapshot
 	Routes   []health.Route
 	Document []byte
+	// Signals are what the sensor showed before the decision, as JSON, for whoever
+	// explains the incident; nothing is decided by them. Empty when there are none.
+	Signals []byte
 	// Causes are what was found likely, such as "deployment"; the kinds of what changed
 	// before the incident began are added.
 	Causes []string

@@ -73,7 +73,7 @@ func (s *scene) happen(r *rand.Rand) {
 		s.pass(30 * time.Minute) // so that what is held, or cools down, is not for ever
 		return
 	}
-	switch r.IntN(28) {
+	switch r.IntN(29) {
 	case 0:
 		s.switchShadow(r.IntN(3) == 0)
 		return
@@ -85,11 +85,16 @@ func (s *scene) happen(r *rand.Rand) {
 		return
 	case 3:
 		if n := len(s.state.incidents); n > 0 {
-			d, err := Mark(s.about(), s.state.incidents[r.IntN(n)].String(), FalseAlarm, "ana", "")
+			d, err := Mark(s.about(), s.state.incidents[r.IntN(n)].String(), FalseAlarm, "", "ana", "")
 			if err != nil {
 				s.t.Fatal(err)
 			}
 			s.take(d)
+		}
+		return
+	case 28:
+		if s.state.Open != nil {
+			s.diagnose(theory(s.state.Open.Stage, "slow_dependency", r.Float64()))
 		}
 		return
 	case 4, 5, 6:

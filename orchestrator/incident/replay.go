@@ -81,12 +81,17 @@ const maxDifferences = 20
 // histograms, actions and requests are compared with their digests, and every step,
 // also one of approval, with what the machine allows. Blobs gives
 // the blob of a SHA-256 sum; what it cannot give is listed as missing. What this
-// program cannot read or decides otherwise differs, and is no error.
+// program cannot read or decides otherwise differs, and is no error. Diagnoses are
+// no steps: nothing follows from one, and without them or with others all comes out
+// the same.
 func Replay(c Case, blobs func(sum [32]byte) ([]byte, error)) Replayed {
 	r := Replayed{ID: c.ID, Tenant: c.Tenant, Service: c.Service, Outcome: Same}
 	var stage Stage
 	asked := new(approval.Request)
 	for _, e := range c.Timeline() {
+		if e.Entry.Kind == KindDiagnosed {
+			continue
+		}
 		s := &replay{entry: e.Entry, blobs: blobs, started: c.StartedAt}
 		s.out = ReplayedStep{Index: e.Index, Kind: e.Entry.Kind, Time: e.Entry.Time, Outcome: Same}
 		if e.Entry.Kind == KindOf(e.Entry.Stage) {
@@ -353,13 +358,4 @@ func (s *replay) p95(decision []byte) {
 	s.compare("p95", jsonOf(m.P95), jsonOf(l.ReplayedMS))
 	s.compare("p95_bracket", jsonOf(m.Bracket), jsonOf(bracket))
 	s.compare("sample_size", jsonOf(m.Samples), jsonOf(l.Samples))
-}
-
-func (s *replay) has(name string) bool {
-	for _, ev := range s.entry.Evidence {
-		if ev.Name == name {
-			return true
-		}
-	}
-	return false
 }

@@ -118,3 +118,13 @@ func shown(v any) string {
 	}
 	return clean(string(data), maxPhrase)
 }
+
+// has says whether the entry names a piece of evidence.
+func (s *replay) has(name string) bool {
+	for _, ev := range s.entry.Evidence {
+		if ev.Name == name {
+			return true
+		}
+	}
+	return false
+}

@@ -175,6 +175,8 @@ func (s *State) fold(index uint64, e Entry) error {
 		return nil
 	case KindAccessDenied:
 		return nil
+	case KindDiagnosed:
+		return s.foldDiagnosed(e)
 	}
 	return s.foldStage(e)
 }

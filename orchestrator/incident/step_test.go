@@ -223,6 +223,7 @@ func TestBounds(t *testing.T) {
 	o.Service = strings.Repeat(`"`, 1000)
 	o.Decision.Why = hostile
 	o.Document = bytes.Repeat([]byte(hostile), 20)
+	o.Signals = bytes.Repeat([]byte("1"), maxSignals)
 	o.Window = &histogram.Snapshot{Overall: histogram.Series{Durations: new(histogram.Counts)}}
 	for i := range int64(20_000) {
 		o.Window.Overall.Durations.Add(i*i*775, uint64(i*i%100_003))

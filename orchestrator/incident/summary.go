@@ -24,8 +24,16 @@ type Summary struct {
 	Gates     []string  `json:"gates"`
 	Reason    string    `json:"reason"`
 	Verdict   string    `json:"verdict,omitempty"` // "false_alarm" or "confirmed" when somebody said so
-	First     uint64    `json:"first_entry"`
-	Last      uint64    `json:"last_entry"`
+	// Cause is what a person has found to be the cause, Diagnosed what was diagnosed
+	// with enough confidence, Action what was run; empty when there is none.
+	Cause     string `json:"cause,omitempty"`
+	Diagnosed string `json:"diagnosed,omitempty"`
+	Action    string `json:"action,omitempty"`
+	// Signature is what incidents that look alike have in common, as its last diagnosis
+	// has it.
+	Signature string `json:"signature,omitempty"`
+	First     uint64 `json:"first_entry"`
+	Last      uint64 `json:"last_entry"`
 }
 
 // Summarize begins the summary of the incident that an entry, number index of
@@ -59,8 +67,20 @@ func (s *Summary) Follow(index uint64, e Entry) {
 		}
 	case KindMarked:
 		s.Verdict = e.text("verdict")
+		if cause := e.text("cause"); cause != "" || s.Verdict != Confirmed { // to confirm it again takes nothing back
+			s.Cause = cause
+		}
+	case KindDiagnosed:
+		g, _ := e.Diagnosis()
+		s.Signature, s.Diagnosed = g.Signature, ""
+		if len(g.Theories) == 1 && !g.Withheld {
+			s.Diagnosed = g.Theories[0].Cause
+		}
 	case KindOf(e.Stage):
 		s.Stage = e.Stage
+		if e.Stage == Executed {
+			s.Action = clean(e.execution().Action, maxName)
+		}
 		if e.Stage.Terminal() {
 			s.EndedAt = e.Time
 		}

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/countersign-dev/countersign/orchestrator/approval"
+	"github.com/countersign-dev/countersign/orchestrator/diagnosis"
 	"github.com/countersign-dev/countersign/orchestrator/docket"
 	"github.com/countersign-dev/countersign/orchestrator/health"
 	"github.com/countersign-dev/countersign/orchestrator/incident"
@@ -98,6 +99,7 @@ func tell(m *notify.Message, c incident.Case, l outbox.Letter) {
 		m.Issue = plainly(e.Reason)
 	}
 	m.Changes = changes(c.Entries[0].Entry)
+	explain(m, c)
 	if l.Asks {
 		switch title, by := proposed(c.Entries[:at]); {
 		case title == "":
@@ -107,6 +109,20 @@ func tell(m *notify.Message, c incident.Case, l outbox.Letter) {
 			m.Issue = brief(m.Issue) + ". Proposed: " + title
 		}
 	}
+}
+
+// explain adds what may be the cause, as the last diagnosis has it. Without one, and
+// when there is too little confidence in it, the figures stand for themselves.
+func explain(m *notify.Message, c incident.Case) {
+	g, ok := c.Diagnosis()
+	if !ok || g.Withheld || len(g.Theories) == 0 || g.Confidence < diagnosis.MinConfidence {
+		return
+	}
+	var named []string
+	for _, t := range g.Theories {
+		named = append(named, strings.ReplaceAll(t.Cause, "_", " ")+" ("+t.By+")")
+	}
+	m.Cause, m.Confidence, m.Apart = strings.Join(named, " or "), &g.Confidence, g.TellApart
 }
 
 // brief is an issue that leaves room for what is proposed. Details in brackets go

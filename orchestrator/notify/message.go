@@ -68,6 +68,8 @@ type Message struct {
 	Cause                   string   // what probably caused it
 	Changes                 []string // what changed just before, newest first, one line each
 	Confidence              *float64 // in the cause, from 0 to 1
+	// Apart says what would show which of two causes it is; "" when one is named.
+	Apart string
 	// Link is where a person decides; it works until Expires.
 	Link      string
 	Expires   time.Time

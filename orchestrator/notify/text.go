@@ -21,6 +21,7 @@ const (
 	maxTarget  = 40
 	maxIssue   = 130
 	maxCause   = 110
+	maxApart   = 80
 	maxChange  = 80
 	maxMore    = 99
 	maxRoot    = 8
@@ -117,9 +118,9 @@ func figure(v float64) string {
 func (m Message) Reason() string {
 	cause, change := Line(m.Cause, maxCause), m.change()
 	switch {
-	case cause != "" && change != "":
+	case cause != "" && change != "" && m.Apart == "": // what tells two causes apart takes its place
 		return cause + " (" + change + ")"
-	case change != "":
+	case cause == "" && change != "":
 		return "changed just before: " + change
 	}
 	return cause
@@ -184,6 +185,7 @@ func (m Message) Body() []string {
 	} else {
 		add("Likely cause: ", m.Reason())
 		add("Confidence: ", m.Certainty())
+		add("To tell: ", Line(m.Apart, maxApart))
 	}
 	if m.Event == Recovered || m.Event == TargetUp {
 		add("It lasted ", lasted(m.Began, m.At))

@@ -52,6 +52,7 @@ func TestShortIsShort(t *testing.T) {
 		m.P95MS, m.ErrorRate, m.Score, m.Confidence = &huge, new(float64), &huge, &huge
 		m.Title, m.Service, m.Issue, m.Cause = strings.Repeat("ä", 999), strings.Repeat("漢", 999), strings.Repeat("x", 999), strings.Repeat("y", 999)
 		m.Target, m.Began = strings.Repeat("z", 999), notifytest.Now.Add(-999*time.Hour)
+		m.Apart = strings.Repeat("v", 999)
 		m.Changes = make([]string, 5000)
 		m.Changes[0] = strings.Repeat("w", 999)
 		if n := utf8.RuneCountInString(strings.Replace(m.Short(), m.Link, "", 1)); n > notify.MaxShort || n < 500 {

@@ -17,6 +17,7 @@ type State struct {
 	live    map[string]bool
 	asks    map[string]*Letter // by tenant: the decision that is asked for
 	told    map[string]told    // by tenant: who heard of its last incident by escalation
+	doubts  map[string]doubt   // by tenant: what of its last incident may yet be diagnosed
 	dead    []ordered          // dead letters, the oldest first
 	again   []ordered          // dead letters that a person ordered to be sent again
 	next    uint64
@@ -25,6 +26,12 @@ type State struct {
 type told struct {
 	incident string
 	contacts []string
+}
+
+// doubt is an incident, and what needs no diagnosis any more.
+type doubt struct {
+	incident          string
+	opened, validated bool
 }
 
 // ordered is a delivery that is apart from its letter, and the receipt that put it
@@ -36,7 +43,7 @@ type ordered struct {
 
 // NewState is the state before the first entry: nothing is due, all is shadow.
 func NewState() *State {
-	return &State{live: map[string]bool{}, asks: map[string]*Letter{}, told: map[string]told{}}
+	return &State{live: map[string]bool{}, asks: map[string]*Letter{}, told: map[string]told{}, doubts: map[string]doubt{}}
 }
 
 // Next is the number of the first entry that the state has not taken in.
@@ -64,12 +71,37 @@ func (s *State) Apply(index uint64, e incident.Entry) {
 		s.silence(e.TenantID)
 	case incident.KindOf(incident.Detected):
 		s.told[e.TenantID] = told{incident: e.IncidentID}
+		s.doubts[e.TenantID] = doubt{incident: e.IncidentID}
+	case incident.KindDiagnosed:
+		g, _ := e.Diagnosis()
+		s.explained(e, g.Of == incident.Validated)
 	default:
+		if e.Stage.Terminal() && e.Kind == incident.KindOf(e.Stage) {
+			s.explained(e, true)
+		}
 		decided := e.Stage == incident.Authorized || e.Stage.Terminal()
 		if a := s.asks[e.TenantID]; decided && a != nil && e.Kind == incident.KindOf(e.Stage) && a.Incident == e.IncidentID {
 			delete(s.asks, e.TenantID)
 		}
 	}
+}
+
+// explained notes that no diagnosis of the detection is to be waited for any more, nor,
+// with validated, of the validation.
+func (s *State) explained(e incident.Entry, validated bool) {
+	if d := s.doubts[e.TenantID]; d.incident == e.IncidentID {
+		d.opened, d.validated = true, d.validated || validated
+		s.doubts[e.TenantID] = d
+	}
+}
+
+// awaits says whether what a letter tells may yet be diagnosed.
+func (s *State) awaits(l *Letter) bool {
+	d := s.doubts[l.Tenant]
+	if !l.onRecord() || l.Incident == "" || l.Incident != d.incident || l.resent > 0 {
+		return false
+	}
+	return l.Event == incident.EventIncident && !d.opened || l.Event == incident.EventValidated && !d.validated
 }
 
 func (s *State) due(l *Letter) {

@@ -113,6 +113,10 @@ func (n *next) delivery(d delivery) {
 	if m.proof != nil || m.ended || m.sending {
 		return
 	}
+	if wait := n.rules.Diagnosis - m.old(n.at); wait > 0 && d.step == First && d.resent == 0 && n.state.awaits(d.letter) {
+		n.rest(wait)
+		return
+	}
 	if outcome, why := n.over(d, m); outcome != "" {
 		n.giveUp(d, m, outcome, why)
 		return

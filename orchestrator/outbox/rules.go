@@ -26,6 +26,9 @@ type Rules struct {
 	// failure that follows, up to Longest.
 	Break    int
 	CoolDown time.Duration
+	// Diagnosis is how long the first message of an incident, and that of its validation,
+	// waits for a diagnosis since it is due; 0 is not at all.
+	Diagnosis time.Duration
 	// Patience is the longest pause that a channel may ask for without the next one
 	// standing in for it; 30 s. A pause is at most Pause; 1 h.
 	Patience, Pause time.Duration

@@ -129,7 +129,7 @@ func full() *book {
 	b := newBook()
 	b.policy(1, "default", false)
 	b.after(time.Hour).incident("inc-00000a-1", "absolute_threshold", "P95 9000 ms is at or above the critical threshold of 3000 ms", true)
-	b.draft(incident.Mark(b.about(), "inc-00000a-1", incident.FalseAlarm, "ana", "a load test | of `ours`\nwith <b>care</b>"))
+	b.draft(incident.Mark(b.about(), "inc-00000a-1", incident.FalseAlarm, "", "ana", "a load test | of `ours`\nwith <b>care</b>"))
 	b.after(24*time.Hour).policy(2, "default", true)
 	b.draft(incident.Denied(b.about(), "POST /tenant/shop/shadow", 403, 7, "other"), nil)
 	b.add(incident.Entry{Kind: incident.KindTargetDown, Actor: incident.ActorPolicy, Metadata: map[string]any{"target": "db"}})
@@ -137,7 +137,7 @@ func full() *book {
 	b.after(time.Hour).add(incident.Entry{Kind: incident.KindTargetFlapping, Actor: incident.ActorPolicy, Metadata: map[string]any{"target": "db"}})
 	b.after(24 * time.Hour).draft(incident.ShadowSwitch(b.about(), true, false, "ana", "three quiet weeks"))
 	b.after(12*time.Hour).incident("inc-00000b-2", "z_score", "12 standard deviations above the mean", false)
-	b.draft(incident.Mark(b.about(), "inc-00000b-2", incident.Confirmed, "bo", ""))
+	b.draft(incident.Mark(b.about(), "inc-00000b-2", incident.Confirmed, "", "bo", ""))
 	b.after(12 * time.Hour).draft(incident.ShadowSwitch(b.about(), false, true, "bo", "a new policy is tried"))
 	b.policy(3, "2", false)
 	b.after(time.Minute).stage("inc-00000c-3", incident.Detected, "db is down | ![x](http://evil.example/`x`) <script>alert(1)</script> @everyone www.evil.example \u202egnp.exe", map[string]any{
@@ -278,7 +278,7 @@ func TestMany(t *testing.T) {
 	for i := range n {
 		b.after(time.Hour).incident(fmt.Sprintf("inc-%06x-%d", i, i), "absolute_threshold", "P95 is high", true)
 		if i%10 == 0 {
-			b.draft(incident.Mark(b.about(), fmt.Sprintf("inc-%06x-%d", i, i), incident.FalseAlarm, "ana", ""))
+			b.draft(incident.Mark(b.about(), fmt.Sprintf("inc-%06x-%d", i, i), incident.FalseAlarm, "", "ana", ""))
 		}
 		if i%20 == 0 {
 			b.draft(incident.ShadowSwitch(b.about(), true, false, "ana", ""))

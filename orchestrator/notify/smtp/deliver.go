@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/orchestrator/notify"
+	"github.com/countersign-dev/countersign/roots"
 )
 
 // deliver hands a letter to the server, and returns what it said to that.
@@ -59,6 +60,9 @@ var (
 func (d *delivery) run(conn net.Conn, l letter) (string, error) {
 	config := &tls.Config{ServerName: d.host, MinVersion: tls.VersionTLS12}
 	security := d.channel.config.Get("security")
+	if security == implicitTLS || security == startTLS {
+		roots.Load()
+	}
 	if security == implicitTLS {
 		conn = tls.Client(conn, config)
 	}

@@ -1,17 +1,29 @@
 // Command upstream is the cheapest API worth standing in front of: it answers
-// every GET at once with a few bytes, GET /zeros?bytes=N with N zeros, and
-// swallows what is sent to it. It prints its address.
+// every GET at once with a few bytes, GET /bytes/N with N bytes that stand
+// ready, GET /zeros?bytes=N with any number that do not, and swallows what is
+// sent to it. It prints its address.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"log"
 	"net"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 )
+
+// bodies are the answers to GET /bytes/N, by path.
+var bodies = func() map[string][]byte {
+	all := map[string][]byte{}
+	for _, n := range []int{128, 16 << 10, 1 << 20} {
+		all["/bytes/"+strconv.Itoa(n)] = bytes.Repeat([]byte{'x'}, n)
+	}
+	return all
+}()
 
 func main() {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,6 +43,10 @@ func handle(ctx *fasthttp.RequestCtx) {
 			return
 		}
 		_, _ = fmt.Fprintln(ctx, n)
+		return
+	}
+	if body, ok := bodies[string(ctx.Path())]; ok {
+		ctx.Response.SetBodyRaw(body)
 		return
 	}
 	if string(ctx.Path()) != "/zeros" {

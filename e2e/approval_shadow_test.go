@@ -24,15 +24,15 @@ const silentConfig = `approval: {listen: %[1]q, public_url: "https://approve.exa
 actions:
   - {name: restart, url: "https://deploy.invalid/restart", secret_file: %[2]q, gates: ["*"]}
 channels:
-  - {id: telegram, kind: telegram, timeout: 1s, settings: {api_url: "https://telegram.invalid", chat_id: "1", token_file: %[3]q}}
-  - {id: slack, kind: slack, timeout: 1s, settings: {url_file: %[4]q}}
+  - {id: telegram, kind: telegram, timeout: 10s, settings: {api_url: "https://telegram.invalid", chat_id: "1", token_file: %[3]q}}
+  - {id: slack, kind: slack, timeout: 10s, settings: {url_file: %[4]q}}
   - id: whatsapp
     kind: whatsapp
-    timeout: 1s
+    timeout: 10s
     settings: {api_url: "https://meta.invalid", token_file: %[3]q, phone_number_id: "1", to: "+15551234567", link_base: "https://approve.example/action/recover?token="}
   - id: twilio-whatsapp
     kind: twilio_whatsapp
-    timeout: 1s
+    timeout: 10s
     settings:
       api_url: https://twilio.invalid
       account_sid: AC0123456789abcdef0123456789abcdef
@@ -44,11 +44,11 @@ channels:
       link_base: https://approve.example/action/recover?token=
   - id: twilio-voice
     kind: twilio_voice
-    timeout: 1s
+    timeout: 10s
     settings: {api_url: "https://twilio.invalid", account_sid: AC0123456789abcdef0123456789abcdef, token_file: %[3]q, from: "+15557654321", to: "+15551234567"}
-  - {id: smtp, kind: smtp, timeout: 1s, settings: {server: "mail.invalid:587", from: a@shop.example, to: b@shop.example}}
-  - {id: webhook, kind: webhook, timeout: 1s, settings: {url: "https://inbox.invalid/", secret_file: %[2]q}}
-  - {id: alertmanager, kind: alertmanager, timeout: 1s, settings: {url: "https://alertmanager.invalid"}}
+  - {id: smtp, kind: smtp, timeout: 10s, settings: {server: "mail.invalid:587", from: a@shop.example, to: b@shop.example}}
+  - {id: webhook, kind: webhook, timeout: 10s, settings: {url: "https://inbox.invalid/", secret_file: %[2]q}}
+  - {id: alertmanager, kind: alertmanager, timeout: 10s, settings: {url: "https://alertmanager.invalid"}}
 contacts:
   - {id: ana, channels: [telegram, slack, whatsapp, twilio-whatsapp, twilio-voice, smtp, webhook, alertmanager]}
 `

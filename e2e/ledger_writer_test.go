@@ -98,6 +98,9 @@ func (w *ledgerWriter) command(text string) {
 	_, _ = io.WriteString(w.stdin, text+"\n") // it may have been killed
 }
 
+// stop has it do nothing more but end the system calls that it is in.
+func (w *ledgerWriter) stop() { _ = w.cmd.Process.Signal(syscall.SIGSTOP) }
+
 func (w *ledgerWriter) kill() { _ = w.cmd.Process.Kill() } // it may have ended
 
 // next is the next line; false when it has ended.

@@ -26,9 +26,11 @@ const (
 	longestClaim = 128
 )
 
-// A denial is access refused, told apart by tenant and what was asked for.
+// A denial is access refused, told apart by tenant, what was asked for, and the
+// HTTP status that it was refused with.
 type denial struct {
 	tenant, what string
+	status       int  // 0 for what is not told apart
 	stranger     bool // there is no such tenant
 }
 
@@ -37,7 +39,7 @@ var othersDenied = denial{what: "further denials, of too many kinds to be told a
 
 // A tally counts the denials of a kind.
 type tally struct {
-	status   int // the last
+	last     int // status
 	count    int // since the last entry
 	recorded time.Time
 }
@@ -52,7 +54,7 @@ type denials struct {
 // add counts one. It returns true when it is the first that is to be recorded,
 // so that Run must be woken.
 func (d *denials) add(tenant, what string, stranger bool, status int) bool {
-	key := denial{tenant: cut(tenant), what: cut(what), stranger: stranger}
+	key := denial{tenant: cut(tenant), what: cut(what), status: status, stranger: stranger}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t := d.tallies[key]
@@ -70,7 +72,7 @@ func (d *denials) add(tenant, what string, stranger bool, status int) bool {
 			d.strangers++
 		}
 	}
-	t.status, t.count = status, t.count+1
+	t.last, t.count = status, t.count+1
 	return t.count == 1
 }
 
@@ -100,7 +102,7 @@ func (d *denials) due(now time.Time, last bool) []dueDenial {
 		}
 	}
 	slices.SortFunc(list, func(a, b dueDenial) int {
-		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.what, b.what))
+		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.what, b.what), cmp.Compare(a.status, b.status))
 	})
 	return list
 }
@@ -145,7 +147,7 @@ func (d *Docket) recordDenials(ctx context.Context, last bool) {
 			if k == nil {
 				k = d.desks[0]
 			}
-			drafts[i] = incident.Denied(d.about(k), r.what, r.status, r.count, r.tenant)
+			drafts[i] = incident.Denied(d.about(k), r.what, r.last, r.count, r.tenant)
 		}
 		if err = d.record(ctx, drafts); err == nil {
 			d.denials.recorded(batch, now)

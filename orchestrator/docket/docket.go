@@ -195,8 +195,8 @@ func (d *Docket) Submit(o incident.Observation) {
 }
 
 // Denied counts access that was refused with an HTTP status. What was denied to
-// a tenant becomes at most one entry a minute, with the count. tenant may be
-// what was claimed by whoever was refused. It never waits.
+// a tenant with one status becomes at most one entry a minute, with the count.
+// tenant may be what was claimed by whoever was refused. It never waits.
 func (d *Docket) Denied(tenant, what string, status int) {
 	if d.denials.add(tenant, what, d.desk(tenant) == nil, status) {
 		d.rouse()

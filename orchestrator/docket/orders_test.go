@@ -274,6 +274,32 @@ func TestDeniedMeanwhile(t *testing.T) {
 	})
 }
 
+// TestDenialsOfTwoStatuses: a wrong secret and none at all are two entries, even
+// when the second is denied once the first is on record.
+func TestDenialsOfTwoStatuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPaper()
+		s := start(t, l, settings())
+		s.Denied("payments", "shadow", 403)
+		synctest.Wait()
+		s.Denied("payments", "shadow", 401)
+		synctest.Wait()
+		s.Denied("payments", "shadow", 403)
+		synctest.Wait()
+		var got []string
+		for _, e := range l.entries(t) {
+			if m := e.Entry.Metadata; e.Entry.Kind == incident.KindAccessDenied {
+				got = append(got, fmt.Sprint(m["status"], " ", m["count"]))
+			}
+		}
+		if !slices.Equal(got, []string{"403 1", "401 1"}) {
+			t.Errorf("on record are %q", got)
+		}
+		s.stop()
+		proper(t, l)
+	})
+}
+
 func TestManyKindsOfDenials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPaper()

@@ -154,7 +154,7 @@ var fields = []Field{
 		func(c *Config) *time.Duration { return &c.Timeouts.Header }, above0)),
 	reloadable(field("timeouts.idle", "idle-timeout", "how long a client connection may wait for its next request",
 		func(c *Config) *time.Duration { return &c.Timeouts.Idle }, above0)),
-	reloadable(field("timeouts.stall", "stall-timeout", "how long a client may go without sending a byte of its body, and how long either side may take to make room for the next piece of one, at most 32KiB",
+	reloadable(field("timeouts.stall", "stall-timeout", "how long a client may go without sending a byte of its body, and how long either side may take to make room for the next piece of one, at most 64KiB",
 		func(c *Config) *time.Duration { return &c.Timeouts.Stall }, above0)),
 	field("timeouts.connect", "connect-timeout", "time to connect to the upstream, TLS included",
 		func(c *Config) *time.Duration { return &c.Timeouts.Connect }, above0),

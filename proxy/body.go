@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"syscall"
 )
 
 // bodyEnd is where a body is copied to, and hears when the copy is about to
@@ -13,13 +14,15 @@ import (
 type bodyEnd interface {
 	// write blocks until p has been handed to the kernel.
 	write(p []byte) error
+	// drain blocks until what p holds has been handed to the kernel.
+	drain(p *pipe) error
 	// reading is called before the copy blocks for more of the source.
 	reading() error
 }
 
 // bodyCopy moves one message body. What has been read is written before the
 // copy waits for more, so events and small chunks pass as they come, and no
-// more than one read buffer of the body is held at a time.
+// more than one read buffer of the body, or one pipe, is held at a time.
 type bodyCopy struct {
 	src       *bufio.Reader
 	dst       bodyEnd
@@ -27,6 +30,11 @@ type bodyCopy struct {
 	chunked   bool  // frame the body in chunks on the way out
 	limit     int64 // most bytes of body; 0 is no limit
 	maxFields int   // most trailer fields
+
+	// from is the socket under src, if what is written goes to a socket as it
+	// is, unframed: then what is long need not pass through src. Nil otherwise.
+	from  syscall.RawConn
+	pipes *pipes
 
 	out   []byte // bytes not written yet; a head may be there from the start
 	seen  int64
@@ -138,6 +146,13 @@ func (b *bodyCopy) emit(n int) error {
 func (b *bodyCopy) copyLength(left int64) error {
 	for left > 0 {
 		n := min(left, int64(b.src.Buffered()))
+		if n == 0 && left >= minSpliced && b.from != nil {
+			var err error
+			if left, err = b.splice(left); err != nil {
+				return unexpected(err)
+			}
+			continue
+		}
 		if n == 0 {
 			if err := b.more(); err != nil {
 				return unexpected(err)
@@ -150,6 +165,37 @@ func (b *bodyCopy) copyLength(left int64) error {
 		left -= n
 	}
 	return nil
+}
+
+// splice passes on the next left bytes, none of which is buffered, past the
+// read buffer. It returns how many of them it has left to that.
+func (b *bodyCopy) splice(left int64) (int64, error) {
+	p := b.pipes.acquire()
+	if p == nil {
+		b.from = nil
+		return left, nil
+	}
+	defer b.pipes.release(p)
+	if err := b.flush(); err != nil {
+		return left, err
+	}
+	for left > 0 {
+		if err := b.dst.reading(); err != nil {
+			return left, err
+		}
+		if err := p.fill(b.from, left); err == errUnspliced {
+			b.from = nil
+			return left, nil
+		} else if err != nil {
+			return left, err
+		}
+		left -= int64(p.held)
+		b.seen += int64(p.held)
+		if err := b.dst.drain(p); err != nil {
+			return left, &sinkError{err}
+		}
+	}
+	return 0, nil
 }
 
 func (b *bodyCopy) copyUntilClose() error {

@@ -22,6 +22,8 @@ func TestClientLeaves(t *testing.T) {
 		{"before the answer, its half", get, "", phaseAwait, func(p *peer) { p.closeWrite() }},
 		{"with a request waiting behind", get + get, "", phaseAwait, func(p *peer) { p.Close() }},
 		{"amid the answer", get, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", phaseRelay, func(p *peer) { p.Close() }},
+		{"amid a long answer", get, "HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\nhe", phaseRelay, func(p *peer) { p.Close() }},
+		{"amid a long body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\nhe", "", phaseAwait, func(p *peer) { p.Close() }},
 		{"behind its body", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "", phaseAwait, func(p *peer) { p.Close() }},
 		{"amid its body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe", "", phaseAwait, func(p *peer) { p.Close() }},
 		{"amid its body, by a reset", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe", "", phaseAwait, reset},
@@ -93,6 +95,7 @@ func TestClientTooSlow(t *testing.T) {
 		{"half a request line", "GET", phaseHead, func(c *Config) time.Duration { return c.HeaderTimeout }},
 		{"half a head", "GET / HTTP/1.1\r\nHost: a\r\n", phaseHead, func(c *Config) time.Duration { return c.HeaderTimeout }},
 		{"half a body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe", phaseAwait, func(c *Config) time.Duration { return c.StallTimeout }},
+		{"half a long body", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\nhe", phaseAwait, func(c *Config) time.Duration { return c.StallTimeout }},
 		{"half a chunk", "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", phaseAwait, func(c *Config) time.Duration { return c.StallTimeout }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

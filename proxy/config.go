@@ -63,7 +63,7 @@ type Config struct {
 	IdleTimeout time.Duration
 	// StallTimeout is how long a client may go without sending a byte of its
 	// body, and how long either side may take to make room for the next piece
-	// of a body, which is at most one read buffer or 32 KiB (default 60 s).
+	// of a body, which is at most one read buffer or 64 KiB (default 60 s).
 	StallTimeout time.Duration
 	// ConnectTimeout is the time to connect to the upstream, TLS included (default 5 s).
 	ConnectTimeout time.Duration

@@ -250,6 +250,13 @@ func (c *clientConn) write(p []byte) error {
 	return err
 }
 
+// drain sends what p holds to the client, who has StallTimeout to make room for it.
+func (c *clientConn) drain(p *pipe) error {
+	c.enter(phaseWrite, c.proxy.live.Load().StallTimeout)
+	c.replied = true
+	return p.drain(c.raw)
+}
+
 // lingerIdle and lingerTime bound how long a client that is still sending when
 // the connection ends is listened to: until it is silent for the one, and for
 // the other at most. Closing at once would reset the connection, and a client

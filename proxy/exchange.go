@@ -187,7 +187,7 @@ func (x *exchange) attempt(uc *upstreamConn) (verdict, fault) {
 			return broken, f
 		}
 		if !x.resp.informational() {
-			return x.deliver(ubr)
+			return x.deliver(uc, ubr)
 		}
 		if x.resp.status == 101 {
 			return x.switchProtocols(uc, ubr)
@@ -281,7 +281,7 @@ func (x *exchange) relayInterim() fault {
 }
 
 // deliver passes the final response on to the client.
-func (x *exchange) deliver(ubr *bufio.Reader) (verdict, fault) {
+func (x *exchange) deliver(uc *upstreamConn, ubr *bufio.Reader) (verdict, fault) {
 	c, b := x.c, x.c.bufs
 	keep := x.req.options.persistent(x.req.http11) && !c.proxy.draining.Load() &&
 		(x.upload == nil || x.upload.complete.Load())
@@ -295,6 +295,9 @@ func (x *exchange) deliver(ubr *bufio.Reader) (verdict, fault) {
 	x.copy = bodyCopy{
 		src: ubr, dst: x, framing: x.resp.body, chunked: d.chunked,
 		maxFields: x.live.MaxHeaderCount, out: x.resp.appendHead(b.out[:0], &x.req, d),
+	}
+	if uc.plain && c.plain() && !d.chunked {
+		x.copy.from, x.copy.pipes = uc.raw, c.proxy.pipes
 	}
 	err := x.copy.run()
 	b.out = x.copy.out[:0]
@@ -343,14 +346,34 @@ func (x *exchange) write(p []byte) error {
 	if !x.waited && x.copy.exhausted() {
 		return x.c.write(p) // how long it takes matters to nothing
 	}
-	before := x.now()
+	before := x.giving()
+	err := x.c.write(p)
+	x.given(before)
+	return err
+}
+
+// drain implements bodyEnd: the same, of what a pipe holds.
+func (x *exchange) drain(p *pipe) error {
+	before := x.giving()
+	err := x.c.drain(p)
+	x.given(before)
+	return err
+}
+
+// giving reads the clock before a piece is written to the client. If it had to
+// be waited for, its time is the end of the response so far.
+func (x *exchange) giving() (before int64) {
+	before = x.now()
 	if x.waited {
 		x.waited = false
 		x.end = before - x.blocked
 	}
-	err := x.c.write(p)
+	return before
+}
+
+// given counts the time since before if the client was slow to take the piece.
+func (x *exchange) given(before int64) {
 	if took := x.now() - before; took > slowWrite {
 		x.blocked += took
 	}
-	return err
 }

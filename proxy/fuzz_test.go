@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -189,6 +190,7 @@ func FuzzResponseHead(f *testing.F) {
 type gathered struct{ bytes.Buffer }
 
 func (g *gathered) write(p []byte) error { _, _ = g.Write(p); return nil }
+func (g *gathered) drain(*pipe) error    { return errors.ErrUnsupported }
 func (g *gathered) reading() error       { return nil }
 
 var blankBeforeExtension = regexp.MustCompile(`[0-9A-Fa-f][ \t]+;`)

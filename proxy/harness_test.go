@@ -83,6 +83,9 @@ func (e *env) serve(ln net.Listener, serve func(net.Listener) error) {
 			e.pass(0, true)
 			return e.Stats().ClientConns == 0
 		})
+		if n := e.pipes.made.Load(); n != 0 {
+			e.t.Errorf("%d pipes are left open", n)
+		}
 		e.balance()
 	})
 }

@@ -4,7 +4,7 @@
 // fasthttp's server accepts connections and keeps the workers, its request
 // parser reads the requests and its client pools the upstream connections.
 // What goes over the wire is this package's own: heads are forwarded verbatim
-// but for the fields of the hop, bodies are copied from one read buffer, and
+// but for the fields of the hop, bodies are copied from one read buffer or spliced, and
 // deadlines are words that a sweeper looks at instead of timers.
 package proxy
 
@@ -39,6 +39,7 @@ type Proxy struct {
 
 	buffers  sync.Pool // of *buffers
 	readers  sync.Pool // of *bufio.Reader, MaxHeaderBytes long
+	pipes    *pipes
 	faults   faultCounts
 	statuses statusCounts
 	accepted atomic.Uint64
@@ -62,7 +63,7 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, log: cfg.Log, upstream: newUpstream(&cfg, addr)}
+	p := &Proxy{cfg: cfg, log: cfg.Log, upstream: newUpstream(&cfg, addr), pipes: newPipes()}
 	if cfg.CertFile != "" {
 		if p.certs, err = loadCertificate(cfg.CertFile, cfg.KeyFile); err != nil {
 			return nil, err
@@ -110,6 +111,7 @@ func (p *Proxy) Serve(ln net.Listener) error {
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.draining.Store(true)
 	defer p.upstream.pool.CloseIdleConnections()
+	defer p.pipes.close()
 	p.eachConn(func(c *clientConn) {
 		if w := c.main.word.Load(); wordPhase(w) == phaseIdle || wordPhase(w) == phaseParked {
 			c.end(&c.main, w, faultClientGone)

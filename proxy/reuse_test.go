@@ -231,6 +231,7 @@ func TestConnectionsAreReused(t *testing.T) {
 type stubborn struct{}
 
 func (stubborn) write([]byte) error { return errors.New("no more") }
+func (stubborn) drain(*pipe) error  { return errors.New("no more") }
 func (stubborn) reading() error     { return nil }
 
 // TestFailedCopyConsumes: when the last piece of a body cannot be sent, the

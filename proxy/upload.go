@@ -34,6 +34,9 @@ func startUpload(x *exchange, uc *upstreamConn) *upload {
 		src: x.c.bufs.br, dst: u, framing: x.req.body,
 		chunked: x.req.body.kind == framedByChunks, limit: x.live.MaxBodyBytes, maxFields: x.live.MaxHeaderCount,
 	}
+	if x.c.plain() && uc.plain && !u.copy.chunked {
+		u.copy.from, u.copy.pipes = x.c.raw, x.c.proxy.pipes
+	}
 	go u.run()
 	return u
 }
@@ -146,13 +149,26 @@ func (u *upload) mute() {
 
 // write implements bodyEnd: the upstream gets the next piece.
 func (u *upload) write(p []byte) error {
-	if u.copy.exhausted() && !u.complete.Load() {
-		u.restamp()
-		u.complete.Store(true)
-	}
-	if err := u.enter(phaseSend, u.x.live.StallTimeout); err != nil {
+	if err := u.giving(); err != nil {
 		return err
 	}
 	_, err := u.uc.Write(p)
 	return err
+}
+
+// drain implements bodyEnd: the same, of what a pipe holds.
+func (u *upload) drain(p *pipe) error {
+	if err := u.giving(); err != nil {
+		return err
+	}
+	return p.drain(u.uc.raw)
+}
+
+// giving begins the writing of a piece, which may be the last.
+func (u *upload) giving() error {
+	if u.copy.exhausted() && !u.complete.Load() {
+		u.restamp()
+		u.complete.Store(true)
+	}
+	return u.enter(phaseSend, u.x.live.StallTimeout)
 }

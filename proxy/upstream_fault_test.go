@@ -94,6 +94,8 @@ func TestUpstreamBreaksOff(t *testing.T) {
 		{name: "half a head, reset", request: get, response: "HTTP/1.1 200 OK\r\nX: ", reset: true, fault: faultUpstreamReset},
 		{name: "half a length, closed", request: get, response: "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"},
 		{name: "half a length, reset", request: get, response: "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab", reset: true},
+		{name: "half a long body, closed", request: get, response: "HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\nab"},
+		{name: "half a long body, reset", request: get, response: "HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\nab", reset: true},
 		{name: "half a chunk, closed", request: get, response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab"},
 		{name: "half a chunk, reset", request: get, response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab", reset: true},
 		{name: "no last chunk to 1.0", request: get10, response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", wantReset: true},

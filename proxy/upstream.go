@@ -243,6 +243,9 @@ func (uc *upstreamConn) stepAsk(fd uintptr) bool {
 	_, err := x.ubr.Peek(1)
 	uc.fd = noSocket
 	if err == errAgain {
+		// A connection that was just made is woken without cause, as often as not.
+		x.c.proxy.upstream.pool.ReleaseReader(x.ubr)
+		x.ubr = nil
 		return false
 	}
 	uc.err = err

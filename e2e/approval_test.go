@@ -84,12 +84,6 @@ func (a *asking) live(t *testing.T) {
 }
 
 // awaitReady waits until decisions can be recorded.
-func (a *asking) awaitReady(t *testing.T) {
-	t.Helper()
-	eventually(t, "decisions should be recorded", func() bool {
-		return strings.Contains(string(get(t, a.admin+"/status")), `"decisions":{"ready":true`)
-	})
-}
 
 var linkInInbox = regexp.MustCompile(`<a href="([^"]+)"`)
 

@@ -384,6 +384,7 @@ func TestFullDiskStopsDecisions(t *testing.T) {
 func TestLedgerStopsDecisions(t *testing.T) {
 	t.Parallel()
 	f := startFaulty(t)
+	f.awaitReady(t)
 	f.command(t, "shadow", "off", "--admin", f.admin, "--data", f.data, "--who", "ana", "--reason", "a test")
 	if err := f.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -45,6 +45,14 @@ func (s *sidecar) ledger(t *testing.T) ledgerReport {
 	return status.Ledger
 }
 
+// awaitReady waits until decisions can be recorded, and orders taken.
+func (s *sidecar) awaitReady(t *testing.T) {
+	t.Helper()
+	eventually(t, "decisions should be recorded", func() bool {
+		return strings.Contains(string(get(t, s.admin+"/status")), `"decisions":{"ready":true`)
+	})
+}
+
 // awaitLedger waits until the ledger has an end of its check, and returns it
 // when the sidecar has had the time to record that it started.
 func (s *sidecar) awaitLedger(t *testing.T, state string, size uint64) ledgerReport {

@@ -61,7 +61,7 @@ func (d *document) section(section string, known []string, n *yaml.Node) {
 	d.Pairs(n, func(key, value *yaml.Node) {
 		i := slices.IndexFunc(fields, func(f Field) bool { return f.Key == section+"."+key.Value })
 		if i < 0 {
-			d.Problem(key, "unknown key %q in section %q%s", key.Value, section, keyHint(key.Value, known))
+			d.Problem(key, "unknown key %q in section %q%s", key.Value, section, strictyaml.Unknown(key.Value, known))
 			return
 		}
 		d.setting(fields[i], value)
@@ -169,11 +169,4 @@ func sectionHint(word string) string {
 		return near
 	}
 	return "; the sections are " + strings.Join(sectionNames(), ", ")
-}
-
-func keyHint(word string, known []string) string {
-	if near := strictyaml.DidYouMean(word, known); near != "" {
-		return near
-	}
-	return "; it has " + strings.Join(known, ", ")
 }

@@ -87,6 +87,28 @@ func (r *Reader) Pairs(n *yaml.Node, f func(key, value *yaml.Node)) {
 	}
 }
 
+// Items calls f for each item of the list n, of which there may be most. A list
+// that is not one, or is too long, is a problem: first is the key that an item is
+// to begin with, and limit what most of them can be, such as "can be used". It
+// reports whether n is a list that was read.
+func (r *Reader) Items(n *yaml.Node, name, first string, most int, limit string, f func(item *yaml.Node)) bool {
+	n = Resolve(n)
+	switch {
+	case IsNull(n):
+		return false
+	case n.Kind != yaml.SequenceNode:
+		r.Problem(n, "%s must be a list: begin each with \"- %s: NAME\" on a line of its own", name, first)
+		return false
+	case len(n.Content) > most:
+		r.Problem(n, "there are %d %s, and at most %d %s", len(n.Content), name, most, limit)
+		return false
+	}
+	for _, item := range n.Content {
+		f(item)
+	}
+	return true
+}
+
 // Resolve follows an alias to the node it stands for.
 func Resolve(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode {

@@ -29,6 +29,27 @@ func TestRead(t *testing.T) {
 	}
 }
 
+func TestItems(t *testing.T) {
+	for _, c := range []struct {
+		text, items, problems string
+		read                  bool
+	}{
+		{"[]", "", "", true},
+		{"[a, b]", "a b ", "", true},
+		{"~", "", "", false},
+		{"a: 1", "", "f:1:1: models must be a list: begin each with \"- id: NAME\" on a line of its own\n", false},
+		{"[a, b, c]", "", "f:1:1: there are 3 models, and at most 2 are asked\n", false},
+	} {
+		items, read := "", false
+		problems := Read("f", []byte(c.text), func(r *Reader, root *yaml.Node) {
+			read = r.Items(root, "models", "id", 2, "are asked", func(item *yaml.Node) { items += item.Value + " " })
+		})
+		if items != c.items || read != c.read || Lines(problems) != c.problems {
+			t.Errorf("%s: read %v, items %q, problems %q; want %v, %q and %q", c.text, read, items, Lines(problems), c.read, c.items, c.problems)
+		}
+	}
+}
+
 func TestSummary(t *testing.T) {
 	one := Problem{Where: "f:1:2", Text: "is wrong"}
 	if got := Summary([]Problem{one}, "lint"); got != "f:1:2: is wrong" {

@@ -1,6 +1,9 @@
 package strictyaml
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Nearest returns the candidate that word was most likely meant to be: the
 // one with the fewest insertions, deletions, substitutions and swaps of
@@ -23,6 +26,15 @@ func DidYouMean(word string, candidates []string) string {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return ""
+}
+
+// Unknown is the end of a sentence about a key that is none of those known: the
+// nearest of them, or all when none is near.
+func Unknown(key string, known []string) string {
+	if near := DidYouMean(key, known); near != "" {
+		return near
+	}
+	return "; it has " + strings.Join(known, ", ")
 }
 
 // editDistance is the optimal string alignment distance, in bytes.

@@ -13,3 +13,12 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknown(t *testing.T) {
+	known := []string{"listen", "upstream"}
+	for word, want := range map[string]string{"lisen": `; did you mean "listen"?`, "zebra": "; it has listen, upstream"} {
+		if got := Unknown(word, known); got != want {
+			t.Errorf("of %q it says %q, want %q", word, got, want)
+		}
+	}
+}

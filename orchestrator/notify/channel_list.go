@@ -99,11 +99,7 @@ func (l *channelList) hosts(c *Config, value *yaml.Node) bool {
 }
 
 func (l *channelList) unknown(key *yaml.Node, of string, known []string) bool {
-	hint := "; it has " + strings.Join(known, ", ")
-	if near, ok := strictyaml.Nearest(key.Value, known); ok {
-		hint = fmt.Sprintf("; did you mean %q?", near)
-	}
-	l.Problem(key, "unknown key %q %s%s", plain.Line(key.Value, 80), of, hint)
+	l.Problem(key, "unknown key %q %s%s", plain.Line(key.Value, 80), of, strictyaml.Unknown(key.Value, known))
 	return false
 }
 

@@ -152,17 +152,7 @@ func (c Config) missing(k Kind) []string {
 // or repeated key is a problem, as is everything that cannot be used.
 func ParseChannels(r *strictyaml.Reader, n *yaml.Node, kinds []Kind) []Config {
 	l := &channelList{Reader: r, kinds: kinds}
-	n = strictyaml.Resolve(n)
-	switch {
-	case strictyaml.IsNull(n):
-	case n.Kind != yaml.SequenceNode:
-		r.Problem(n, "channels must be a list: begin each with \"- id: NAME\" on a line of its own")
-	case len(n.Content) > MaxChannels:
-		r.Problem(n, "there are %d channels, and at most %d can be used", len(n.Content), MaxChannels)
-	default:
-		for _, item := range n.Content {
-			l.item(item)
-		}
+	if r.Items(n, "channels", "id", MaxChannels, "can be used", l.item) {
 		l.fallbacks()
 	}
 	return l.configs

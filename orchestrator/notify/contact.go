@@ -38,18 +38,8 @@ type Contact struct {
 // who are reached over channels.
 func ParseContacts(r *strictyaml.Reader, n *yaml.Node, channels []Config) []Contact {
 	l := &contactList{channelList: channelList{Reader: r}, channels: channels}
-	n = strictyaml.Resolve(n)
-	switch {
-	case strictyaml.IsNull(n):
-	case n.Kind != yaml.SequenceNode:
-		r.Problem(n, "contacts must be a list: begin each with \"- id: NAME\" on a line of its own")
-	case len(n.Content) > MaxContacts:
-		r.Problem(n, "there are %d contacts, and at most %d can be asked", len(n.Content), MaxContacts)
-	default:
-		for _, item := range n.Content {
-			l.contact(item)
-		}
-		l.somebodyFirst(n)
+	if r.Items(n, "contacts", "id", MaxContacts, "can be asked", l.contact) {
+		l.somebodyFirst(strictyaml.Resolve(n))
 	}
 	return l.contacts
 }

@@ -109,10 +109,7 @@ func hint(word string, names []string) string {
 			return fmt.Sprintf("; did you mean %q, with the unit in its value?", name)
 		}
 	}
-	if near := strictyaml.DidYouMean(word, names); near != "" {
-		return near
-	}
-	return "; it has " + strings.Join(names, ", ")
+	return strictyaml.Unknown(word, names)
 }
 
 func (d *document) value(key string, n *yaml.Node, e entry) {

@@ -36,18 +36,7 @@ func newAction() Action {
 // with a problem is left out.
 func ParseList(r *strictyaml.Reader, n *yaml.Node) Catalogue {
 	l := &list{Reader: r}
-	n = strictyaml.Resolve(n)
-	switch {
-	case strictyaml.IsNull(n):
-	case n.Kind != yaml.SequenceNode:
-		r.Problem(n, "actions must be a list: begin each with \"- name: NAME\" on a line of its own")
-	case len(n.Content) > MaxActions:
-		r.Problem(n, "there are %d actions, and at most %d can be configured", len(n.Content), MaxActions)
-	default:
-		for _, item := range n.Content {
-			l.item(item)
-		}
-	}
+	r.Items(n, "actions", "name", MaxActions, "can be configured", l.item)
 	return l.catalogue
 }
 
@@ -200,11 +189,7 @@ func (l *list) unknown(key *yaml.Node, known []setting) {
 	for _, s := range known {
 		names = append(names, s.key)
 	}
-	hint := strictyaml.DidYouMean(key.Value, names)
-	if hint == "" {
-		hint = "; it has " + strings.Join(names, ", ")
-	}
-	l.Problem(key, "unknown key %q of an action%s", plain.Line(key.Value, 64), hint)
+	l.Problem(key, "unknown key %q of an action%s", plain.Line(key.Value, 64), strictyaml.Unknown(key.Value, names))
 }
 
 func readApprovals(a *Action, n *yaml.Node) error {

@@ -65,18 +65,7 @@ func ValidID(s string) bool { return len(s) <= 63 && idPattern.MatchString(s) &&
 // repeated key is a problem, as is everything that cannot be used.
 func ParseList(r *strictyaml.Reader, n *yaml.Node) []Config {
 	l := &list{Reader: r}
-	n = strictyaml.Resolve(n)
-	switch {
-	case strictyaml.IsNull(n):
-	case n.Kind != yaml.SequenceNode:
-		r.Problem(n, "tenants must be a list: begin each with \"- id: NAME\" on a line of its own")
-	case len(n.Content) > MaxTenants:
-		r.Problem(n, "there are %d tenants, and at most %d can be watched from one place", len(n.Content), MaxTenants)
-	default:
-		for _, item := range n.Content {
-			l.item(item)
-		}
-	}
+	r.Items(n, "tenants", "id", MaxTenants, "can be watched from one place", l.item)
 	return l.configs
 }
 
@@ -126,11 +115,7 @@ func (l *list) setting(c *Config, key, value *yaml.Node) bool {
 		l.Problem(key, "a secret has no place in this file: give secret_file, or secret_env with the name of a variable")
 		return false
 	case !known:
-		hint := "; it has " + strings.Join(keys, ", ")
-		if near, ok := strictyaml.Nearest(key.Value, keys); ok {
-			hint = fmt.Sprintf("; did you mean %q?", near)
-		}
-		l.Problem(key, "unknown key %q of a tenant%s", key.Value, hint)
+		l.Problem(key, "unknown key %q of a tenant%s", key.Value, strictyaml.Unknown(key.Value, keys))
 		return false
 	case value.Kind != yaml.ScalarNode || value.ShortTag() != "!!str" || strings.TrimSpace(value.Value) == "":
 		l.Problem(value, "%s must be text", key.Value)

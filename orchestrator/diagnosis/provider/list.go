@@ -25,18 +25,7 @@ var keys = []string{
 // repeated key is a problem, as is everything that cannot be used.
 func ParseList(r *strictyaml.Reader, n *yaml.Node) []Config {
 	l := &list{Reader: r}
-	n = strictyaml.Resolve(n)
-	switch {
-	case strictyaml.IsNull(n):
-	case n.Kind != yaml.SequenceNode:
-		r.Problem(n, "models must be a list: begin each with \"- id: NAME\" on a line of its own")
-	case len(n.Content) > MaxModels:
-		r.Problem(n, "there are %d models, and at most %d are asked", len(n.Content), MaxModels)
-	default:
-		for _, item := range n.Content {
-			l.item(item)
-		}
-	}
+	r.Items(n, "models", "id", MaxModels, "are asked", l.item)
 	return l.configs
 }
 
@@ -66,11 +55,7 @@ func (l *list) setting(c *Config, key, value *yaml.Node) bool {
 		l.Problem(key, "a key has no place in this file: give key_file, or key_env with the name of a variable")
 		return false
 	case !slices.Contains(keys, key.Value):
-		hint := "; it has " + strings.Join(keys, ", ")
-		if near, ok := strictyaml.Nearest(key.Value, keys); ok {
-			hint = fmt.Sprintf("; did you mean %q?", near)
-		}
-		l.Problem(key, "unknown key %q of a model%s", key.Value, hint)
+		l.Problem(key, "unknown key %q of a model%s", key.Value, strictyaml.Unknown(key.Value, keys))
 		return false
 	case value.Kind != yaml.ScalarNode || strings.TrimSpace(value.Value) == "":
 		l.Problem(value, "%s must be a single value", key.Value)

@@ -38,7 +38,7 @@ func disarmWord(word []rune) string {
 			after = word[i+1]
 		}
 		switch {
-		case r == ':' && (after == '/' || after == '\\') && before != 0 && before != '[':
+		case r == ':' && (after == '/' || after == '\\') && before != 0:
 			b.WriteString("[:]")
 		case isDot(r) && before != 0 && before != '.' && before != '[' && (unicode.IsLetter(after) || numbers && unicode.IsDigit(after)):
 			b.WriteString("[.]")

@@ -55,6 +55,7 @@ func TestLineIsCut(t *testing.T) {
 func FuzzLine(f *testing.F) {
 	f.Add(notifytest.Attack, 80)
 	f.Add("a.b@c://d.e", 5)
+	f.Add("https[://a", 80)
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		limit = 1 + int(uint(limit)%200)
 		got := notify.Line(s, limit)

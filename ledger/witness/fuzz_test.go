@@ -20,6 +20,9 @@ func FuzzWitnessResponse(f *testing.F) {
 	f.Add(200, "", []byte(line))
 	f.Add(200, "", []byte(line+line))
 	f.Add(200, "", []byte("\n"+line))
+	spare := []byte(line)
+	spare[len(spare)-len("A==\n")]++ // a bit that stands for nothing
+	f.Add(200, "", spare)
 	f.Add(422, "", []byte("no"))
 	f.Fuzz(func(t *testing.T, status int, contentType string, body []byte) {
 		if status != 200 {

@@ -18,10 +18,11 @@ func openNote(signed []byte) (text string, signatures []note.Signature, err erro
 	return unverified.Note.Text, unverified.Note.UnverifiedSigs, nil
 }
 
-// signatureBytes is what s holds after the key id. The parser of notes has
-// made sure that there is something.
+// signatureBytes is what s holds after the key id, or nothing, which no key
+// verifies, when its base64 is not canonical: package note reads that as well, but
+// who verifies a checkpoint may refuse all of it for such a line.
 func signatureBytes(s note.Signature) []byte {
-	raw, err := base64.StdEncoding.DecodeString(s.Base64)
+	raw, err := base64.StdEncoding.Strict().DecodeString(s.Base64)
 	if err != nil || len(raw) < 4 {
 		return nil
 	}

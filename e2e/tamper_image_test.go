@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -97,14 +98,22 @@ type imagePart struct {
 
 const imageBlock = 4096
 
-// takeImage reads a directory.
+// takeImage reads a directory, as a crash would leave it at one moment: Badger
+// compacts a store that is open whenever it likes, so two readings have to agree.
 func takeImage(t testing.TB, dir string) *dirImage {
 	t.Helper()
 	image, err := readImage(dir)
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		before, failed := image, err
+		if image, err = readImage(dir); err == nil && failed == nil && before.difference(image) == "" {
+			return image
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
 	}
-	return image
+	t.Fatalf("%s does not stand still for two readings", dir)
+	return nil
 }
 
 func readImage(dir string) (*dirImage, error) {

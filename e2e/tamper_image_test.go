@@ -112,7 +112,7 @@ func takeImage(t testing.TB, dir string) *dirImage {
 			t.Fatal(err)
 		}
 	}
-	t.Fatalf("%s does not stand still for two readings", dir)
+	t.Fatalf("%s does not stand still for two readings: the last ended with %v", dir, err)
 	return nil
 }
 

@@ -87,7 +87,7 @@ func submitted(pod object) object {
 // TestRestrictedNamespaceAdmitsInjectedPods: one whose pods the API server would
 // forbid were the sidecar not as restricted as they are.
 func TestRestrictedNamespaceAdmitsInjectedPods(t *testing.T) {
-	install(t, nil)
+	install(t)
 	namespace := workspace(t, restricted)
 	pod, warned, err := create(namespace, podOf(api(), "api"), false)
 	if err != nil {
@@ -113,7 +113,7 @@ func TestRestrictedNamespaceAdmitsInjectedPods(t *testing.T) {
 
 // TestInjectingTwiceChangesNothing sends an injected pod again.
 func TestInjectingTwiceChangesNothing(t *testing.T) {
-	install(t, nil)
+	install(t)
 	namespace := workspace(t)
 	first := submitted(mustCreate(t, namespace, podOf(api(), "api")))
 	if !injected(first) {
@@ -139,7 +139,7 @@ func pretty(o any) string {
 // TestOnlyWhatAsksIsInjected: a namespace says yes for its pods, and each may
 // say no for itself.
 func TestOnlyWhatAsksIsInjected(t *testing.T) {
-	i := install(t, nil)
+	i := install(t)
 	enabled := workspace(t)
 	disabled := podOf(api(), "disabled")
 	disabled["metadata"].(object)["labels"].(object)["countersign.dev/inject"] = "disabled"
@@ -179,7 +179,7 @@ var seed = flag.Uint64("seed", 1, "where the random pods begin")
 // TestPatchesOfRandomPodsAreValid sends pods that the API server takes without
 // the webhook, of which it has to take every one with it.
 func TestPatchesOfRandomPodsAreValid(t *testing.T) {
-	install(t, nil)
+	install(t)
 	plain, namespace := workspace(t, object{"countersign.dev/inject": "disabled"}), workspace(t)
 	r := randomPods{rand.New(rand.NewPCG(*seed, 0))}
 	took, got := 0, 0

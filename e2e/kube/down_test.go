@@ -13,7 +13,7 @@ import (
 // TestWebhookDownLeavesPodsThatTheAuditFinds: no pod waits for a webhook that is
 // gone, and none that started without the sidecar stays unnoticed.
 func TestWebhookDownLeavesPodsThatTheAuditFinds(t *testing.T) {
-	i := install(t, nil, "audit.enabled=true")
+	i := install(t, "audit.enabled=true")
 	namespace := workspace(t)
 	with := mustCreate(t, namespace, podOf(api(), "with"))
 	if !injected(with) {
@@ -92,7 +92,7 @@ func standsStill(t *testing.T, pid int) bool {
 // TestHungWebhookDelaysPodsForItsTimeoutAlone stops the replicas in their tracks,
 // which are still sent to.
 func TestHungWebhookDelaysPodsForItsTimeoutAlone(t *testing.T) {
-	i := install(t, nil)
+	i := install(t)
 	namespace := workspace(t)
 	for _, r := range i.replicas {
 		cluster.services.run(r.namespace+"/"+r.name, &pod{r.atPod, func() bool { return true }})

@@ -13,7 +13,6 @@ import (
 type installation struct {
 	release, namespace string
 	manifests          []object
-	extra              []string // what the pods' processes are told beside their arguments
 	replicas           []*replica
 }
 
@@ -23,9 +22,9 @@ var installed atomic.Int32
 
 // install installs the chart as its users do and waits until two replicas are
 // ready. The namespace admits restricted pods alone.
-func install(t *testing.T, extra []string, set ...string) *installation {
+func install(t *testing.T, set ...string) *installation {
 	t.Helper()
-	i := installObjects(t, extra, set...)
+	i := installObjects(t, set...)
 	for n := range 2 {
 		i.replicas = append(i.replicas, i.startReplica(t, n))
 	}
@@ -36,10 +35,10 @@ func install(t *testing.T, extra []string, set ...string) *installation {
 }
 
 // installObjects is install without the pods.
-func installObjects(t *testing.T, extra []string, set ...string) *installation {
+func installObjects(t *testing.T, set ...string) *installation {
 	t.Helper()
 	n := installed.Add(1)
-	i := &installation{release: fmt.Sprintf("countersign-%d", n), namespace: fmt.Sprintf("countersign-system-%d", n), extra: extra}
+	i := &installation{release: fmt.Sprintf("countersign-%d", n), namespace: fmt.Sprintf("countersign-system-%d", n)}
 	cluster.admin.namespace(t, i.namespace, restricted)
 	args := []string{"install", i.release, chart, "--namespace", i.namespace}
 	for _, value := range set {
@@ -78,7 +77,7 @@ func (i *installation) startReplica(t *testing.T, n int) *replica {
 	t.Helper()
 	deployment := i.the(t, "Deployment")
 	pod := podOf(template(deployment), fmt.Sprintf("%s-%d", text(deployment, "metadata", "name"), n))
-	return cluster.runPod(t, cluster.admin.must(t, http.MethodPost, "/api/v1/namespaces/"+i.namespace+"/pods", pod), i.extra...)
+	return cluster.runPod(t, cluster.admin.must(t, http.MethodPost, "/api/v1/namespaces/"+i.namespace+"/pods", pod))
 }
 
 // awaitReady waits until the Services of the replica's namespace may send to it.

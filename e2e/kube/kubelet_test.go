@@ -102,7 +102,7 @@ type replica struct {
 // runPod starts the product as the first container of a stored pod asks for:
 // with its arguments, its environment and its service account. Its ports become
 // free ones of 127.0.0.1, and it asks the cluster's API server.
-func (c *Cluster) runPod(t *testing.T, stored object, extra ...string) *replica {
+func (c *Cluster) runPod(t *testing.T, stored object) *replica {
 	t.Helper()
 	container := list(stored, "spec", "containers")[0]
 	r := &replica{
@@ -128,7 +128,7 @@ func (c *Cluster) runPod(t *testing.T, stored object, extra ...string) *replica 
 		"--kube-ca-file", c.ca,
 		"--kube-token-file", c.tokenFile(t, dir, r.namespace, text(stored, "spec", "serviceAccountName")),
 	)
-	p, err := start(dir, r.name, env, binary, append(args, extra...)...)
+	p, err := start(dir, r.name, env, binary, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,8 @@ package kube
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -62,8 +64,26 @@ func (l *load) end(t *testing.T) {
 	l.done.Wait()
 	t.Logf("%d pods were created meanwhile", l.created.Load())
 	if n := len(l.failures); n > 0 {
-		t.Errorf("%d went wrong, of which the first:\n%s", n, strings.Join(l.failures[:min(n, 5)], "\n"))
+		t.Errorf("%d went wrong, of which the first:\n%s\nThe API server printed:\n%s", n,
+			strings.Join(l.failures[:min(n, 5)], "\n"), strings.Join(cluster.passedOver(t), "\n"))
 	}
+}
+
+// passedOver is what the API server has printed of webhooks that it passed over,
+// the last of it.
+func (c *Cluster) passedOver(t *testing.T) []string {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(c.dir, "kube-apiserver.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "failing open") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines[max(0, len(lines)-5):]
 }
 
 // failedOpen is how many calls of webhooks the API server has passed over because

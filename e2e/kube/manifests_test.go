@@ -67,7 +67,7 @@ func (s shape) outcomes() map[string]string {
 // as their controllers do. What the webhook makes of one has to be what the
 // golden of the manifest says, as the API server stores it.
 func TestTemplatesAreInjectedAsTheGoldensSay(t *testing.T) {
-	install(t, nil)
+	install(t)
 	namespace, plain := workspace(t), workspace(t, object{"countersign.dev/inject": "disabled"})
 	files, err := filepath.Glob(shapes + "/*.txtar")
 	if err != nil || len(files) < 50 {

@@ -193,7 +193,7 @@ func audits(t *testing.T, i *installation, _ *replica) bool {
 // no longer.
 func TestEachGrantIsNeeded(t *testing.T) {
 	t.Run("with all", func(t *testing.T) {
-		i := installObjects(t, nil, "audit.enabled=true")
+		i := installObjects(t, "audit.enabled=true")
 		r := i.startReplica(t, 0)
 		for what, works := range uses {
 			if !works(t, i, r) {
@@ -213,7 +213,7 @@ func TestEachGrantIsNeeded(t *testing.T) {
 			if !known {
 				t.Fatalf("nobody knows what the chart grants this for: %s", what)
 			}
-			i := installObjects(t, nil, "audit.enabled=true")
+			i := installObjects(t, "audit.enabled=true")
 			i.without(t, i.grants()[n])
 			if works(t, i, i.startReplica(t, 0)) {
 				t.Errorf("what %s is for works without it", what)

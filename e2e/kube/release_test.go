@@ -39,7 +39,7 @@ func TestChartRefusesWrongValues(t *testing.T) {
 
 // TestNotesTellTheNextStep: by the names that there are.
 func TestNotesTellTheNextStep(t *testing.T) {
-	i := installObjects(t, nil)
+	i := installObjects(t)
 	notes := cluster.mustTool(t, "", "helm", "get", "notes", i.release, "--namespace", i.namespace)
 	for _, want := range []string{
 		"-n " + i.namespace + " rollout status deployment/" + text(i.the(t, "Deployment"), "metadata", "name"),
@@ -56,7 +56,7 @@ func TestNotesTellTheNextStep(t *testing.T) {
 // does: what the replicas have put into the chart's objects stays, and no pod
 // is missed.
 func TestUpgradeKeepsTrust(t *testing.T) {
-	i := install(t, nil)
+	i := install(t)
 	namespace := workspace(t)
 	first := i.authorities(t)
 	before := failedOpen(t)
@@ -86,7 +86,7 @@ func TestUpgradeKeepsTrust(t *testing.T) {
 // TestLostAuthoritiesAreReplaced empties the Secret that the replicas share: they
 // make others and go over to them, and no pod is missed.
 func TestLostAuthoritiesAreReplaced(t *testing.T) {
-	i := install(t, nil, "certificates.authorityLifetime=30s", "certificates.certificateLifetime=10s")
+	i := install(t, "certificates.authorityLifetime=30s", "certificates.certificateLifetime=10s")
 	namespace := workspace(t)
 	first := i.authorities(t)
 	before := failedOpen(t)

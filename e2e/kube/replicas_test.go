@@ -17,7 +17,7 @@ import (
 // TestRollingRestartRefusesNothing ends each replica as a rollout does while pods
 // are created.
 func TestRollingRestartRefusesNothing(t *testing.T) {
-	i := install(t, []string{"--drain", "2s"})
+	i := install(t)
 	namespace := workspace(t)
 	before := failedOpen(t)
 	l := startLoad(namespace)
@@ -76,7 +76,7 @@ func namesOf(t *testing.T, bundle []byte) (names []string) {
 // TestRotationRefusesNothing has every certificate replaced, the authority's too,
 // while pods are created: until nothing of what was trusted at first is.
 func TestRotationRefusesNothing(t *testing.T) {
-	i := install(t, nil, "certificates.authorityLifetime=30s", "certificates.certificateLifetime=10s")
+	i := install(t, "certificates.authorityLifetime=30s", "certificates.certificateLifetime=10s")
 	namespace := workspace(t)
 	first := i.authorities(t)
 	if len(first) == 0 {

@@ -83,8 +83,6 @@ func (a *asking) live(t *testing.T) {
 	a.command(t, "shadow", "off", "--admin", a.admin, "--data", a.data, "--who", "ana")
 }
 
-// awaitReady waits until decisions can be recorded.
-
 var linkInInbox = regexp.MustCompile(`<a href="([^"]+)"`)
 
 // links are those in the inbox, the newest first.
